@@ -1,0 +1,115 @@
+"""The one data type: spectra on a common grid, and what is known about each of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline, PchipInterpolator, interp1d
+
+#: Raman shift of the 1,360 points, in cm⁻¹. The paper samples "from 150 to 1510 cm⁻¹" and keeps
+#: 1,360 values: at a step of 1 cm⁻¹ both ends would make 1,361, so the last one is left out.
+GRID = np.arange(150.0, 1510.0)
+
+NORMALISATIONS = ("none", "minmax", "l2", "sqrt")
+INTERPOLATIONS = ("linear", "nearest", "cubic", "pchip")
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """A set of spectra on one grid.
+
+    Attributes:
+        X: intensities, float32 (n, 1360), in the counts of the file they come from.
+        meta: one row per spectrum: ``file``, ``mineral``, ``specimen`` (RRUFF ID), ``mount``,
+            ``laser`` (nm), ``angle`` (degrees), and what else the source knows.
+        grid: Raman shift of the columns of ``X``, (1360,), in cm⁻¹.
+        source: what to write on a figure or score made from these spectra.
+    """
+
+    X: np.ndarray
+    meta: pd.DataFrame
+    grid: np.ndarray
+    source: str
+
+    def __post_init__(self):
+        if self.X.shape != (len(self.meta), len(self.grid)):
+            raise ValueError(
+                f"X has shape {self.X.shape}, but meta has {len(self.meta)} rows "
+                f"and grid {len(self.grid)} points"
+            )
+
+    def __len__(self) -> int:
+        return len(self.meta)
+
+    @property
+    def minerals(self) -> np.ndarray:
+        """Mineral name of each spectrum, (n,): the class to predict."""
+        return self.meta["mineral"].to_numpy()
+
+    def take(self, rows) -> Spectra:
+        """The spectra at ``rows`` (a boolean mask or positions), with a fresh 0…n−1 index."""
+        rows = np.asarray(rows)
+        positions = np.flatnonzero(rows) if rows.dtype == bool else rows
+        meta = self.meta.iloc[positions].reset_index(drop=True)
+        return replace(self, X=self.X[positions], meta=meta)
+
+
+def resample(shift, intensity, grid=GRID, method: str = "linear") -> np.ndarray:
+    """One spectrum, interpolated onto ``grid``.
+
+    Outside the measured range the result is 0: RRUFF's processed spectra are baseline-corrected,
+    so 0 reads "nothing above the baseline", and no value is invented by extrapolation.
+
+    Args:
+        shift: Raman shift in cm⁻¹, (m,), strictly increasing, at least two points.
+        intensity: counts, (m,).
+        grid: where to interpolate, in cm⁻¹.
+        method: one of ``INTERPOLATIONS``; the paper settles on linear.
+
+    Returns:
+        float32 array of the shape of ``grid``.
+
+    Raises:
+        ValueError: for an unknown method.
+    """
+    if method == "linear":
+        return np.interp(grid, shift, intensity, left=0.0, right=0.0).astype(np.float32)
+    if method == "nearest":
+        values = interp1d(shift, intensity, kind="nearest", bounds_error=False, fill_value=0)(grid)
+    elif method == "cubic":
+        values = CubicSpline(shift, intensity, extrapolate=False)(grid)
+    elif method == "pchip":
+        values = PchipInterpolator(shift, intensity, extrapolate=False)(grid)
+    else:
+        raise ValueError(f"interpolation {method!r} is not one of {', '.join(INTERPOLATIONS)}")
+    return np.nan_to_num(values, nan=0.0).astype(np.float32)
+
+
+def normalise(X: np.ndarray, how: str = "minmax") -> np.ndarray:
+    """Each spectrum scaled by itself (nothing is learnt, so no fold can leak).
+
+    Args:
+        X: intensities, (n, points).
+        how: ``none``; ``minmax`` to 0…1; ``l2`` to unit Euclidean length; ``sqrt``, the square
+            root of ``minmax``, which lifts weak bands. A flat spectrum becomes zeros.
+
+    Returns:
+        float32 array of the shape of ``X``.
+
+    Raises:
+        ValueError: for an unknown normalisation.
+    """
+    X = np.asarray(X, dtype=np.float32)
+    if how == "none":
+        return X
+    if how == "l2":
+        length = np.linalg.norm(X, axis=-1, keepdims=True)
+        return X / np.where(length > 0, length, 1)
+    if how in ("minmax", "sqrt"):
+        low = X.min(axis=-1, keepdims=True)
+        span = X.max(axis=-1, keepdims=True) - low
+        scaled = (X - low) / np.where(span > 0, span, 1)
+        return np.sqrt(scaled) if how == "sqrt" else scaled
+    raise ValueError(f"normalisation {how!r} is not one of {', '.join(NORMALISATIONS)}")
