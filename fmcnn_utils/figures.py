@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import seaborn as sns
-from IPython.display import display
+from IPython.display import Image, display
 from matplotlib.figure import Figure
+
+from .results import FIGURES
 
 SHIFT = "Raman shift (cm⁻¹)"
 INTENSITY = "Intensity (a.u.)"
@@ -39,12 +41,50 @@ def style() -> None:
     )
 
 
-def show(fig: Figure, alt: str) -> None:
+def show(fig: Figure, alt: str, keep_as: str | None = None) -> None:
     """Display a figure with its alt text, and close it.
 
     Args:
         fig: the figure.
         alt: what a reader who cannot see it needs to know: what is drawn and what it shows.
+        keep_as: also write it to ``figures/`` under this name (a headline run's figures).
     """
+    if keep_as:
+        fig.savefig(FIGURES / f"{keep_as}.png", dpi=100, metadata={"Software": None})
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
+
+
+def show_kept(name: str, alt: str) -> None:
+    """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command."""
+    display(Image(FIGURES / f"{name}.png"), metadata={"image/png": {"alt": alt}})
+
+
+def architecture(model) -> Figure:
+    """A Keras model as a row of boxes, after Figure 2 of the paper.
+
+    Args:
+        model: a functional model whose only branches are the two expand convolutions.
+
+    Returns:
+        The figure: one box per layer with its name and output shape, arrows from the model.
+    """
+    fig, ax = plt.subplots(figsize=(13, 2.6))
+    of_tensor = {id(layer.output): layer.name for layer in model.layers}
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#E8F1F8", "edgecolor": PALETTE[0]}
+    arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 24, "shrinkB": 24}
+    places = {}
+    for layer in model.layers:
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        sources = [places[of_tensor[id(tensor)]] for tensor in inputs if places]
+        column = 1 + max((x for x, _ in sources), default=0)
+        row = 0.8 if "expand1" in layer.name else -0.8 if "expand3" in layer.name else 0
+        places[layer.name] = column, row
+        shape = " × ".join(str(n) for n in layer.output.shape[1:])
+        label = f"{layer.name.replace('_', chr(10))}\n{shape}"
+        ax.text(column, row, label, ha="center", va="center", fontsize=7.5, bbox=box)
+        for source in sources:
+            ax.annotate("", places[layer.name], source, arrowprops=arrow, zorder=0)
+    ax.set(xlim=(0.4, column + 0.6), ylim=(-1.4, 1.4))
+    ax.axis("off")
+    return fig

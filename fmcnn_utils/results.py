@@ -1,0 +1,42 @@
+"""The kept results: tables and figures of the full protocol on the RRUFF archive.
+
+``make paper`` writes them, the notebooks and the README read them, and nothing else does either.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLES = ROOT / "results" / "rruff"
+FIGURES = ROOT / "figures"
+
+
+def headline(source: str, profile: str) -> bool:
+    """Whether a run is one to keep: the full profile on the archive, nothing less."""
+    return source == "RRUFF" and profile == "full"
+
+
+def keep(table: pd.DataFrame, name: str) -> None:
+    """Write a table to ``results/rruff/NAME.csv``, whole or not at all."""
+    TABLES.mkdir(parents=True, exist_ok=True)
+    partial = TABLES / f".{name}.csv.part"
+    table.to_csv(partial, index=False)
+    os.replace(partial, TABLES / f"{name}.csv")
+
+
+def read(name: str) -> pd.DataFrame:
+    """A kept table.
+
+    Raises:
+        FileNotFoundError: with the command that makes it.
+    """
+    path = TABLES / f"{name}.csv"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"results/rruff/{name}.csv is missing: `make paper DATA=path/to/archive.zip` makes it"
+        )
+    return pd.read_csv(path)
