@@ -1,0 +1,38 @@
+"""Where files go, and writing them whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pooch
+
+#: The repository, when the package runs from a checkout (it does, unless installed as a wheel).
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+
+
+def cache_folder() -> Path:
+    """Folder of what can be downloaded or computed again.
+
+    ``data/cache`` of the checkout; the user's cache folder where there is no checkout, or it
+    cannot be written to.
+    """
+    if (ROOT / "pyproject.toml").is_file() and os.access(DATA, os.W_OK):
+        return DATA / "cache"
+    return Path(pooch.os_cache("fmcnn-companion"))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path``, moved onto it if the block ends well, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
