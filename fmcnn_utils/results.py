@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pandas as pd
 
-ROOT = Path(__file__).resolve().parents[1]
+from ._io import ROOT, written_whole
+
 TABLES = ROOT / "results" / "rruff"
 FIGURES = ROOT / "figures"
 
@@ -22,10 +20,8 @@ def headline(source: str, profile: str) -> bool:
 
 def keep(table: pd.DataFrame, name: str) -> None:
     """Write a table to ``results/rruff/NAME.csv``, whole or not at all."""
-    TABLES.mkdir(parents=True, exist_ok=True)
-    partial = TABLES / f".{name}.csv.part"
-    table.to_csv(partial, index=False)
-    os.replace(partial, TABLES / f"{name}.csv")
+    with written_whole(TABLES / f"{name}.csv") as part:
+        table.to_csv(part, index=False)
 
 
 def read(name: str) -> pd.DataFrame:

@@ -68,14 +68,16 @@ def hold_back(minerals, train, share: float = 0.1, seed: int = 0) -> tuple[np.nd
         ``(fit, stop)`` row positions.
     """
     train = np.asarray(train)
-    names, counts = np.unique(np.asarray(minerals)[train], return_counts=True)
-    common = np.isin(np.asarray(minerals)[train], names[counts >= 2])
+    minerals = np.asarray(minerals)[train]
+    names, counts = np.unique(minerals, return_counts=True)
+    common = np.flatnonzero(np.isin(minerals, names[counts >= 2]))
     n_stop = max(round(share * len(train)), 1)
-    if n_stop < (counts >= 2).sum():  # stratifying needs one place per class
-        order = np.random.default_rng(seed).permutation(np.flatnonzero(common))
-        stop = train[np.sort(order[:n_stop])]
+    if n_stop < (counts >= 2).sum():  # too few places to stratify: one each for some minerals
+        shuffled = np.random.default_rng(seed).permutation(common)
+        _, first = np.unique(minerals[shuffled], return_index=True)
+        picked = shuffled[np.sort(first)[:n_stop]]
     else:
         cut = StratifiedShuffleSplit(n_splits=1, test_size=n_stop, random_state=seed)
-        _, picked = next(cut.split(np.zeros(common.sum()), np.asarray(minerals)[train][common]))
-        stop = train[common][np.sort(picked)]
+        picked = common[next(cut.split(common, minerals[common]))[1]]
+    stop = train[np.sort(picked)]
     return np.setdiff1d(train, stop), stop

@@ -1,0 +1,48 @@
+import warnings
+
+import numpy as np
+import pytest
+
+from fmcnn_utils import splits
+
+MINERALS = np.repeat([f"m{i:02d}" for i in range(30)], np.arange(2, 32))
+SPECIMENS = np.array([f"{m}-{i % 4}" for i, m in enumerate(MINERALS)])
+
+
+def test_stratified_covers_each_spectrum_once_a_repeat_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plan = splits.stratified(MINERALS, n_splits=10, n_repeats=3, seed=5)
+    assert [(s.repeat, s.fold) for s in plan] == [(r, f) for r in range(3) for f in range(10)]
+    for repeat in range(3):
+        tested = np.concatenate([s.test for s in plan if s.repeat == repeat])
+        assert np.array_equal(np.sort(tested), np.arange(len(MINERALS)))
+    for split in plan:
+        assert not set(split.train) & set(split.test)
+        assert len(split.train) + len(split.test) == len(MINERALS)
+        large = MINERALS == "m29"
+        assert 3 <= large[split.test].sum() <= 4  # 31 spectra over 10 folds
+
+
+def test_same_seed_same_splits_other_seed_other_splits():
+    one, two, other = (splits.stratified(MINERALS, n_repeats=1, seed=s) for s in (1, 1, 2))
+    assert all(np.array_equal(a.test, b.test) for a, b in zip(one, two, strict=True))
+    assert not np.array_equal(one[0].test, other[0].test)
+
+
+def test_by_specimen_keeps_every_specimen_on_one_side():
+    plan = splits.by_specimen(MINERALS, SPECIMENS, n_splits=5, n_repeats=2, seed=0)
+    assert len(plan) == 10
+    for split in plan:
+        assert not set(SPECIMENS[split.train]) & set(SPECIMENS[split.test])
+    assert not np.array_equal(plan[0].test, plan[5].test)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
+def test_hold_back_keeps_every_class_in_the_part_to_fit(share):
+    train = splits.stratified(MINERALS, n_repeats=1, seed=0)[0].train
+    for seed in range(20):
+        fit, stop = splits.hold_back(MINERALS, train, share, seed)
+        assert np.array_equal(np.sort(np.concatenate([fit, stop])), np.sort(train))
+        assert len(stop) == pytest.approx(share * len(train), abs=1)
+        assert set(MINERALS[fit]) == set(MINERALS[train])
