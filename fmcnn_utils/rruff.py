@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import html
+import os
 import re
+import tempfile
+import textwrap
+import time
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -12,36 +16,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pooch
 
-from . import _archive, spectra
+from . import _archive, _scan, spectra
 from ._archive import ArchiveError, UnreadableSpectrum, fingerprint, members
-from ._io import cache_folder, written_whole
+from ._io import DATA, cache_folder, written_whole
+from ._scan import Scan, parse
 from .spectra import GRID, Spectra, resample
 
-#: Limits of what counts as a measured point. Raman shifts end near 4,500 cm⁻¹; the margin lets
-#: anti-Stokes and luminescence scans pass, and keeps a damaged digit from stretching the axis.
-SHIFT_LIMITS = (-5_000.0, 20_000.0)
-#: Counts beyond this overflow float32 arithmetic; the largest in RRUFF are near 1e6.
-MAX_COUNT = 1e30
+__all__ = ["Archive", "ArchiveError", "Scan", "UnreadableSpectrum", "fetch", "load", "parse"]
+__all__ += ["read", "write_manifest"]
 
+URL = "https://www.rruff.net/zipped_data_files/raman/excellent_oriented.zip"
+#: sha256 of the archive at ``URL``, as reported by others who downloaded it in 2026.
+SHA256 = "51b026d8087fd010d6d87b40cb626e486d96e971512a7d62287457672c0e762b"
+ATTEMPTS = 3
+PAUSE = 3.0  # seconds before the next attempt
 
-@dataclass(frozen=True)
-class Scan:
-    """One text file as parsed.
-
-    Attributes:
-        header: value of each ``##KEY=``, with HTML entities decoded.
-        shift: Raman shift in cm⁻¹, (m,), finite and strictly increasing, m ≥ 2.
-        intensity: counts, (m,), finite.
-        checksum: of the numbers alone, see ``parse``.
-        set_aside: lines that are neither header nor a point.
-    """
-
-    header: dict[str, str]
-    shift: np.ndarray
-    intensity: np.ndarray
-    checksum: str
-    set_aside: int
+#: What is known of each of the 3,696 spectra of the archive of July 2019, see ``write_manifest``.
+MANIFEST = DATA / "spectra_2019.csv.gz"
 
 
 @dataclass(frozen=True)
@@ -59,80 +52,65 @@ class Archive:
     raw: int
 
 
-def parse(content: bytes | str) -> Scan:
-    """One RRUFF text file.
+def fetch(accept_sha256: str | None = None) -> Path:
+    """The archive that RRUFF serves today, downloaded on first use (about 80 MB).
 
-    Lines ``##KEY=value`` are the header, wherever they stand; what follows ``##END`` is ignored.
-    A point is a line of two numbers, between them a comma or white space. Line ends may be mixed,
-    the encoding UTF-8 or cp1252. Points are sorted by Raman shift, and those that repeat a shift
-    (files whose shifts were rounded) are replaced by their mean. Points that are not finite or
-    beyond ``SHIFT_LIMITS`` are set aside, as are lines of free text.
+    Downloads are kept in ``data/cache`` under their checksum, so that one version is never taken
+    for another, nor a part for the whole.
 
-    The checksum is the first 16 hex digits of the sha256 of the points, sorted by shift (stable)
-    but not yet averaged, as little-endian float64 pairs shift, intensity: it does not change with
-    line ends, header, encoding or machine.
+    Args:
+        accept_sha256: checksum of a later archive that is as welcome as the known one: RRUFF adds
+            spectra now and then. The message about a changed archive names it.
 
     Raises:
-        UnreadableSpectrum: for less than two different shifts, or if less than half of the lines
-            outside the header are points.
+        ConnectionError: if it cannot be downloaded; says where to put a copy.
+        ArchiveError: if the archive is neither the known nor the accepted one.
     """
-    text = _decode(content) if isinstance(content, bytes) else content
-    text = "\n" + text.replace("\r\n", "\n").replace("\r", "\n")
-    text = text.partition("\n##END")[0]
-    last = text.rfind("\n##")  # of the header; the points come in one block behind it
-    body = text.find("\n", last + 1) if last >= 0 else 0
-    header, lines = {}, []
-    for line in text[:body].split("\n") if body >= 0 else text.split("\n"):
-        key, equals, value = line.partition("=")
-        if line.startswith("##") and equals:
-            header.setdefault(key[2:].strip(), html.unescape(value.strip()))
-        elif line and not line.isspace():
-            lines.append(line)
-    if body >= 0:
-        lines.extend(filter(None, text[body:].split("\n")))
-
-    points = _points(lines)
-    measured = np.isfinite(points).all(axis=1) & (np.abs(points[:, 1]) < MAX_COUNT)
-    measured &= (points[:, 0] > SHIFT_LIMITS[0]) & (points[:, 0] < SHIFT_LIMITS[1])
-    if not measured.all():
-        points = points[measured]
-    if 2 * len(points) < len(lines):
-        raise UnreadableSpectrum(f"only {len(points)} of {len(lines)} lines are points")
-    if (np.diff(points[:, 0]) < 0).any():
-        points = points[np.argsort(points[:, 0], kind="stable")]
-    checksum = hashlib.sha256(points.astype("<f8").tobytes()).hexdigest()[:16]
-    shift, intensity = points.T
-    if not (np.diff(shift) > 0).all():
-        shift, group, size = np.unique(shift, return_inverse=True, return_counts=True)
-        intensity = np.bincount(group, intensity) / size
-    if len(shift) < 2:
-        raise UnreadableSpectrum(f"holds {len(shift)} points at different Raman shifts, not 2")
-    return Scan(header, shift, intensity, checksum, len(lines) - len(points))
+    wanted = (accept_sha256 or SHA256).lower()
+    kept = _kept_as(wanted)
+    if kept.exists():
+        if pooch.file_hash(str(kept)) == wanted:
+            return kept
+        print(f"{kept} has not the checksum {wanted}: downloading the archive")
+    served = _download(kept)
+    if served != wanted:
+        raise ArchiveError(
+            f"{URL} has changed: its sha256 is {served}, and {wanted} was expected. If you trust "
+            f'it, accept it with rruff.fetch(accept_sha256="{served}"), or give {_kept_as(served)} '
+            "as the path of the data; curation.cut_to_manifest cuts it to the spectra of 2019."
+        )
+    return kept
 
 
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
+def _kept_as(sha256: str) -> Path:
+    return cache_folder() / f"excellent_oriented-{sha256[:16]}.zip"
 
 
-def _points(lines: list[str]) -> np.ndarray:
-    """Points of the lines that are points, float64 (m, 2)."""
-    try:
-        # Nearly all files: one comma in every line, so the numbers pair up even when joined.
-        if all(line.count(",") == 1 for line in lines):
-            return np.array(list(map(float, ",".join(lines).split(",")))).reshape(-1, 2)
-    except ValueError:
-        pass
-    points = []
-    for line in lines:
-        try:
-            shift, intensity = map(float, line.replace(",", " ").split())
-        except ValueError:
-            continue
-        points.append((shift, intensity))
-    return np.array(points, dtype=float).reshape(-1, 2)
+def _download(wanted: Path) -> str:
+    """Download the archive, keep it under its checksum, and return that."""
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as unfinished:
+        part = Path(unfinished) / "archive.zip"
+        for attempt in range(ATTEMPTS):
+            try:
+                time.sleep(PAUSE if attempt else 0)
+                pooch.HTTPDownloader(progressbar=True, timeout=30)(URL, str(part), None)
+                # A zip's directory stands at its end, so a download cut short has none.
+                if not zipfile.is_zipfile(part):
+                    raise OSError("cut short, or not a zip file")
+                break
+            except OSError as error:  # requests' errors are OSErrors
+                failure = error
+        else:
+            raise ConnectionError(
+                f"{URL} could not be downloaded ({textwrap.shorten(str(failure), 120)}): look to "
+                f"the network and try again, put a copy at {wanted}, or give the path of a copy "
+                "as the data."
+            ) from failure
+        served = pooch.file_hash(str(part))
+        os.replace(part, _kept_as(served))
+    return served
 
 
 def read(path: str | Path, cache: bool = True) -> Archive:
@@ -149,7 +127,10 @@ def read(path: str | Path, cache: bool = True) -> Archive:
     path = Path(path).expanduser()
     if not cache or not path.exists():
         return _read(path)
-    code = "".join(_archive.fingerprint(Path(m)) for m in (__file__, spectra.__file__))
+    code = "".join(
+        _archive.fingerprint(Path(m))
+        for m in (__file__, _archive.__file__, _scan.__file__, spectra.__file__)
+    )
     key = hashlib.sha256((fingerprint(path) + code).encode()).hexdigest()[:16]
     kept = cache_folder() / f"rruff-{key}.npz"
     try:
@@ -272,3 +253,15 @@ def _restore(path: Path) -> Archive:
                 tables[table][name] = column.astype(object) if column.dtype.kind == "U" else column
         meta, unreadable = (pd.DataFrame(columns) for columns in tables.values())
         return Archive(Spectra(kept["X"], meta, GRID, "RRUFF"), unreadable, int(kept["raw"]))
+
+
+def write_manifest(path: str | Path, out: str | Path = MANIFEST) -> None:
+    """Write what is known of each spectrum of an archive, the same bytes at each call.
+
+    Args:
+        path: the archive of 2019, a zip file or a folder.
+        out: gzipped CSV, all columns of ``Spectra.meta``, one row per spectrum.
+    """
+    table = load(path).meta.to_csv(index=False, lineterminator="\n").encode()
+    with written_whole(Path(out)) as part:
+        part.write_bytes(gzip.compress(table, mtime=0))
