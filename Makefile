@@ -1,0 +1,44 @@
+# Each target is one command of the package, for those without make:
+#     python3 -m fmcnn_utils reproduce          (Windows: py -m fmcnn_utils reproduce)
+# and in a conda or Binder environment, which needs no .venv:
+#     python -m fmcnn_utils.run reproduce
+# Choose a Python with   make reproduce PYTHON=python3.12
+# and a data source with make reproduce DATA=rruff   or   DATA=path/of/an/archive.zip
+PYTHON ?= python3
+COMMAND = $(PYTHON) -m fmcnn_utils
+
+.PHONY: help reproduce test lab paper sweep notebooks atlas manifest lock clean
+
+help:       # list the commands:              python3 -m fmcnn_utils --help
+	@$(COMMAND) --help
+
+reproduce:  # run all notebooks, quickly:     python3 -m fmcnn_utils reproduce [--data SOURCE]
+	@$(COMMAND) reproduce $(if $(DATA),--data "$(DATA)")
+
+test:       # ruff, pytest, nbval:            python3 -m fmcnn_utils test
+	@$(COMMAND) test
+
+lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
+	@$(COMMAND) lab
+
+paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE]
+	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)")
+
+sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
+            #                                 python3 -m fmcnn_utils sweep 03 -p SEED 0 1 2
+	@$(COMMAND) sweep $(NOTEBOOK) -p $(P)
+
+notebooks:  # refresh the committed outputs:  python3 -m fmcnn_utils notebooks
+	@$(COMMAND) notebooks
+
+atlas:      # measure the peak atlas anew:    python3 -m fmcnn_utils atlas --data ARCHIVE
+	@$(COMMAND) atlas --data "$(DATA)"
+
+manifest:   # write the manifest anew:        python3 -m fmcnn_utils manifest --data ARCHIVE
+	@$(COMMAND) manifest --data "$(DATA)"
+
+lock:       # resolve the environment anew (needs uv)
+	uv pip compile pyproject.toml --extra cpu --extra test --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
+
+clean:      # remove build/ and caches:       python3 -m fmcnn_utils clean
+	@$(COMMAND) clean

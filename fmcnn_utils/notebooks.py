@@ -1,0 +1,205 @@
+"""Notebooks run from the command line: executed, read for their numbers, shown as HTML."""
+
+from __future__ import annotations
+
+import html
+import logging
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import papermill
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+
+from ._io import ROOT, written_whole
+
+NOTEBOOKS = ROOT / "notebooks"
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+#: What ``claims.check`` prints.
+_CLAIM = re.compile(
+    r"^(?P<number>.+): ≈(?P<value>[-\d.]+), expected (?P<low>[-\d.]+)–(?P<high>[-\d.]+): ok$",
+    re.MULTILINE,
+)
+
+logging.getLogger("papermill").setLevel(logging.ERROR)
+# The kernels' debugger otherwise greets every start with a warning about frozen modules.
+os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+
+
+class NotebookFailed(RuntimeError):
+    """A cell raised; the message says which notebook, which cell and what."""
+
+
+def find(names: list[str] | None = None, folder: Path = NOTEBOOKS) -> list[Path]:
+    """The numbered notebooks in order, or those of them whose names start with one of ``names``.
+
+    Raises:
+        FileNotFoundError: if a name fits none.
+    """
+    paths = sorted(folder.glob("[0-9]*.ipynb"))
+    for name in names or [""]:
+        if not any(path.name.startswith(name) for path in paths):
+            there_are = ", ".join(path.stem for path in paths) or "none"
+            raise FileNotFoundError(
+                f"no notebook in {folder} has a name that starts with {name!r}; "
+                f"there are: {there_are}"
+            )
+    return [path for path in paths if not names or path.name.startswith(tuple(names))]
+
+
+def execute(path: Path, output: Path, values: dict[str, object]) -> float:
+    """Run a notebook with papermill, saving to ``output`` cell by cell; returns the minutes taken.
+
+    It starts in its own folder, as it does in JupyterLab and under nbval.
+
+    Raises:
+        NotebookFailed: if a cell raises; ``output`` keeps what ran, and the error.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
+    try:
+        papermill.execute_notebook(
+            path,
+            output,
+            values,
+            kernel_name=KERNEL["name"],
+            cwd=path.parent,
+            progress_bar=bar,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise NotebookFailed(
+            _failure(path, error.exec_count, error.source, error.ename, error.evalue)
+        ) from None
+    except DeadKernelError:
+        raise NotebookFailed(
+            f"{path.name} failed: its kernel died, most often for want of memory"
+        ) from None
+    return (time.perf_counter() - start) / 60
+
+
+def refresh(path: Path) -> None:
+    """Execute a notebook at its defaults and write it back, with nothing of this machine in it.
+
+    Raises:
+        NotebookFailed: if a cell raises; the file is then as it was.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_name=KERNEL["name"],
+        resources={"metadata": {"path": path.parent}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        failed = next(cell for cell in notebook.cells if _error_of(cell))
+        count, source = failed.execution_count, failed.source
+        raise NotebookFailed(_failure(path, count, source, error.ename, error.evalue)) from None
+    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    for cell in notebook.cells:
+        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+    with written_whole(path) as part:
+        nbformat.write(notebook, part)
+
+
+def _error_of(cell) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", []))
+
+
+def _failure(path, count, source, name, message) -> str:
+    first_line = source.strip().splitlines()[0]
+    return f"{path.name} failed in cell In [{count}], `{first_line}`:\n    {name}: {message}"
+
+
+def claims(path: Path) -> pd.DataFrame:
+    """The checked numbers printed in an executed notebook, in order.
+
+    Returns:
+        One row per claim, all strings: ``number`` (its name), ``value``, ``low``, ``high``.
+    """
+    text = "\n".join(
+        output.text
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    )
+    rows = [match.groupdict() for match in _CLAIM.finditer(text)]
+    return pd.DataFrame(rows, columns=["number", "value", "low", "high"])
+
+
+def numbers(folder: Path, names) -> str:
+    """The claims of the notebooks ``names`` executed in ``folder``, as a table to print."""
+    tables = [claims(folder / f"{name}.ipynb").assign(notebook=name[:2]) for name in names]
+    table = pd.concat(tables).assign(expected=lambda t: t["low"] + "–" + t["high"])
+    return table[["notebook", "number", "value", "expected"]].to_string(index=False)
+
+
+def write_html(path: Path) -> Path:
+    """Show an executed notebook as one HTML file beside it, its pictures inside."""
+    exporter = HTMLExporter(embed_images=True)
+    notebook = nbformat.read(path, as_version=4)
+    # Pictures are linked relative to the folder of the committed notebooks.
+    where = {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}}
+    body, _ = exporter.from_notebook_node(notebook, where)
+    page = path.with_suffix(".html")
+    page.write_text(re.sub(r'href="([\w.-]+)\.ipynb"', r'href="\1.html"', body), encoding="utf-8")
+    return page
+
+
+def title_and_question(path: Path) -> tuple[str, str]:
+    """The heading of a notebook, and the paragraph below it: the question that it answers."""
+    first = nbformat.read(path, as_version=4).cells[0].source
+    heading, _, rest = first.lstrip("# ").partition("\n")
+    return heading.strip(), rest.strip().split("\n\n")[0].strip("*_ \n")
+
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 52rem; margin: 3rem auto;
+       padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; } p { margin: .3rem 0; }
+a { color: #0b5fa5; text-decoration: none; } a:hover { text-decoration: underline; }
+.minutes { color: #666; font-size: .9rem; }
+table { border-collapse: collapse; margin: .8rem 0; font-size: .95rem; }
+th, td { padding: .2rem .9rem .2rem 0; text-align: left; border-bottom: 1px solid #ddd; }
+"""
+
+
+def write_index(folder: Path, minutes: dict[str, float], intro: str) -> Path:
+    """One page that leads to the executed notebooks in ``folder``, with their numbers.
+
+    Args:
+        folder: holds ``NAME.ipynb`` and ``NAME.html`` of each notebook.
+        minutes: name of each notebook that ran, in order, and how long it took.
+        intro: a sentence that says what was run.
+    """
+    parts = []
+    for name, taken in minutes.items():
+        title, question = title_and_question(folder / f"{name}.ipynb")
+        table = claims(folder / f"{name}.ipynb")
+        parts.append(
+            f'<h2><a href="{name}.html">{html.escape(title)}</a></h2>\n'
+            f"<p>{html.escape(question)}</p>\n"
+            f'<p class="minutes">took {taken:.1f} min</p>\n'
+            + ("" if table.empty else table.to_html(index=False, border=0))
+        )
+    page = folder / "index.html"
+    page.write_text(
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>FMCNN companion: executed notebooks</title>\n<style>{_STYLE}</style>\n"
+        f"<h1>FMCNN companion: executed notebooks</h1>\n<p>{html.escape(intro)}</p>\n"
+        + "\n".join(parts),
+        encoding="utf-8",
+    )
+    return page

@@ -1,0 +1,239 @@
+"""The commands: ``python -m fmcnn_utils COMMAND``, or the Makefile's target of the same name.
+
+Reading the command line needs the standard library alone, so that a mistyped command is refused
+before anything is installed; what a command needs is imported where it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+
+
+def reproduce(args) -> int:
+    """Run the notebooks, quick profile, on the embedded data: build/reproduce/index.html."""
+    return _run_all(args, BUILD / "reproduce", {"DATA": args.data})
+
+
+def paper(args) -> int:
+    """Run the notebooks, full profile, on the RRUFF archive: build/paper/index.html."""
+    return _run_all(args, BUILD / "paper", {"DATA": args.data, "PROFILE": "full"})
+
+
+def _run_all(args, folder: Path, values: dict) -> int:
+    from . import notebooks, parameters
+
+    paths = notebooks.find(args.notebooks)
+    values = {name: value for name, value in values.items() if value} | dict(args.parameter)
+    values_of = parameters.assign(paths, values)
+    shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
+    minutes = {}
+    for path in paths:
+        print(f"{path.stem} ...", end=" ", flush=True)
+        output = folder / path.name
+        try:
+            minutes[path.stem] = notebooks.execute(path, output, values_of[path])
+        except notebooks.NotebookFailed as failure:
+            print("failed")
+            print(f"{failure}\nWhat ran is in {notebooks.write_html(output)}", file=sys.stderr)
+            return 1
+        notebooks.write_html(output)
+        print(f"{minutes[path.stem]:.1f} min", flush=True)
+    said = ", ".join(f"{name} = {value}" for name, value in values.items())
+    index = notebooks.write_index(folder, minutes, f"Run with {said or 'the defaults'}.")
+    print(f"\n{notebooks.numbers(folder, minutes)}\n\nTo read: {index}")
+    return 0
+
+
+def sweep(args) -> int:
+    """Run a notebook for every combination of values: build/sweep/NOTEBOOK/claims.csv."""
+    import pandas as pd
+
+    from . import notebooks, parameters
+
+    path, *others = notebooks.find([args.notebook])
+    if others:
+        raise FileNotFoundError(f"{args.notebook!r} begins more than one notebook's name")
+    names = [name for name, *_ in args.parameter]
+    runs = [  # all of them are looked at before the first is run
+        parameters.assign([path], dict(zip(names, values, strict=True)))[path]
+        for values in itertools.product(*(values for _, *values in args.parameter))
+    ]
+    folder = BUILD / "sweep" / path.stem
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = []
+    for i, values in enumerate(runs, start=1):
+        said = {name: str(value) for name, value in values.items()}
+        print(f"{i}/{len(runs)} {said} ...", end=" ", flush=True)
+        output = folder / f"run-{i:03d}.ipynb"
+        row = {"run": output.stem, **said, "minutes": None, "problem": None}
+        try:
+            row["minutes"] = round(notebooks.execute(path, output, values), 2)
+            print(f"{row['minutes']:.1f} min", flush=True)
+        except notebooks.NotebookFailed as failure:  # one that fails is a result, too
+            row["problem"] = str(failure)
+            print(failure, flush=True)
+        rows += [row | claim for claim in notebooks.claims(output).to_dict("records") or [{}]]
+    columns = ["run", *names, "number", "value", "low", "high", "minutes", "problem"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(folder / "claims.csv", index=False)
+    print(f"\n{table.drop(columns='problem').to_string(index=False)}\n\n{folder / 'claims.csv'}")
+    return int(table["problem"].notna().any())
+
+
+def refresh(args) -> int:
+    """Execute the committed notebooks at their defaults, in place."""
+    from . import notebooks
+
+    for path in notebooks.find(args.notebooks):
+        print(f"{path.stem} ...", end=" ", flush=True)
+        start = time.perf_counter()
+        try:
+            notebooks.refresh(path)
+        except notebooks.NotebookFailed as failure:
+            print("failed")
+            print(f"{failure}\nThe file is as it was.", file=sys.stderr)
+            return 1
+        print(f"{(time.perf_counter() - start) / 60:.1f} min", flush=True)
+    return 0
+
+
+def test(args) -> int:
+    """Run ruff, then pytest: the unit tests, and nbval over the notebooks."""
+    import pytest
+
+    os.chdir(ROOT)
+    failed = []
+    for check in ("check", "format --check"):
+        print(f"ruff {check}", flush=True)
+        if subprocess.call([sys.executable, "-m", "ruff", *check.split()]):
+            failed.append(f"ruff {check}")
+    options = [
+        "--numprocesses=2",
+        "--dist=loadscope",  # a notebook is one worker's: its cells need each other
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-sanitize-with=tests/nbval_sanitize.cfg",
+    ]
+    code = pytest.main([*options, "tests", "notebooks"])
+    for name in failed:
+        print(f"{name} failed: see the top", file=sys.stderr)
+    return int(bool(failed or code))
+
+
+def lab(args) -> int:
+    """Open JupyterLab on the notebooks, on localhost with its token; ARGS go to jupyter lab."""
+    from jupyterlab.labapp import LabApp
+
+    LabApp.launch_instance(["--ServerApp.ip=127.0.0.1", str(ROOT / "notebooks"), *args.args])
+    return 0
+
+
+def atlas(args) -> int:
+    """Measure the peak atlas anew from the RRUFF archive, into data/."""
+    from . import atlas
+
+    atlas.build(args.data, ROOT / "data")
+    return 0
+
+
+def manifest(args) -> int:
+    """Write the manifest of the archive's spectra anew, into data/."""
+    from . import rruff
+
+    rruff.write_manifest(args.data, ROOT / "data" / "manifest.csv.gz")
+    return 0
+
+
+def clean(args) -> int:
+    """Remove build/ and the tools' caches; downloaded archives and .venv stay."""
+    for file in (ROOT / "data" / "cache").glob("*.npz"):  # archives as parsed
+        file.unlink()
+    for name in ("build", ".pytest_cache", ".ruff_cache", ".hypothesis"):
+        shutil.rmtree(ROOT / name, ignore_errors=True)
+    for name in ("__pycache__", ".ipynb_checkpoints"):
+        for folder in ("fmcnn_utils", "tests", "notebooks", "benchmarks"):
+            shutil.rmtree(ROOT / folder / name, ignore_errors=True)
+    return 0
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line as ``command``, its ``run`` function and what that one takes."""
+    parser = argparse.ArgumentParser(prog="python -m fmcnn_utils", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name, function):
+        text = function.__doc__
+        added = commands.add_parser(name, help=text[0].lower() + text[1:], description=text)
+        added.set_defaults(run=function)
+        return added
+
+    def takes_parameters(added, **data):
+        added.add_argument("--data", metavar="SOURCE", **data)
+        added.add_argument(
+            "-p",
+            dest="parameter",
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("NAME", "VALUE"),
+            help="a parameter of a notebook (may be given more than once)",
+        )
+
+    def takes_notebooks(added):
+        added.add_argument(
+            "notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)"
+        )
+
+    added = command("reproduce", reproduce)
+    takes_notebooks(added)
+    takes_parameters(added, help="atlas (default), rruff, or the path of an archive")
+    command("test", test)
+    command("lab", lab).add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    added = command("paper", paper)
+    takes_notebooks(added)
+    takes_parameters(added, default="rruff", help="rruff (default), or the path of an archive")
+    added = command("sweep", sweep)
+    added.add_argument("notebook", metavar="NOTEBOOK", help="e.g. 03")
+    added.add_argument(
+        "-p",
+        dest="parameter",
+        nargs="+",
+        action="append",
+        required=True,
+        metavar=("NAME", "VALUE"),
+        help="a parameter, and the values to try (may be given more than once)",
+    )
+    takes_notebooks(command("notebooks", refresh))
+    for name, function in (("atlas", atlas), ("manifest", manifest)):
+        command(name, function).add_argument(
+            "--data", required=True, metavar="PATH", help="an archive: a zip file or folder"
+        )
+    command("clean", clean)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parse(argv)
+    try:
+        return args.run(args)
+    except (FileNotFoundError, ValueError) as problem:  # said in one sentence where it was found
+        print(problem, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

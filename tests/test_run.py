@@ -1,0 +1,200 @@
+"""Parameters are refused before anything runs; notebooks run, fail and are read as promised."""
+
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from fmcnn_utils import claims, notebooks, parameters, run
+
+PARAMETERS = """\
+DATA = "atlas"  # "atlas" | "rruff" | path of an archive
+PROFILE = "quick"  # "quick" | "full": how much is computed
+SEED = 0  # 0–4294967295
+RATE = 0.001  # 1e-6–0.1: Adam's step, alpha = 0.001 in the paper
+MINERALS = [
+    "Albite",
+    "Zircon",
+]  # names as in RRUFF
+"""
+WORK = """\
+import sys
+from fmcnn_utils.claims import check
+check("accuracy", 0.9 + SEED / 1000, 0.89, 0.95)
+check("mean difference", -0.01, -0.10, 0.10, digits=2)
+print(sys.prefix)
+"""
+
+
+def write(path: Path, *cells: str) -> Path:
+    """A notebook as ours are: title and question, parameters, the rest."""
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": notebooks.KERNEL})
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# 01 · A title\n\n*Is it so & how?*\n\nMore."),
+        nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"], "old": 1}),
+        *map(nbformat.v4.new_code_cell, cells),
+    ]
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty folder in the place of the repository."""
+    monkeypatch.setattr(run, "BUILD", tmp_path / "build")
+    find = notebooks.find
+    monkeypatch.setattr(notebooks, "find", lambda names=None: find(names, tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def notebook(project):
+    return write(project / "01-title.ipynb", WORK)
+
+
+def test_parameters_are_read_from_the_cell(notebook):
+    found = parameters.of_notebook(notebook)
+    assert list(found) == ["DATA", "PROFILE", "SEED", "RATE", "MINERALS"]
+    assert found["RATE"].default == 0.001
+    assert found["RATE"].comment.startswith("1e-6–0.1: Adam's step")
+    assert found["MINERALS"].default == ["Albite", "Zircon"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("PROFILE", "full", "full"),
+        ("SEED", "7", 7),
+        ("RATE", "0.1", 0.1),
+        ("MINERALS", '["Quartz"]', ["Quartz"]),
+    ],
+)
+def test_allowed_values(notebook, name, text, value):
+    assert parameters.assign([notebook], {name: text}) == {notebook: {name: value}}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("SEEED", "1", "SEEED is not a parameter here.*01-title: DATA, PROFILE, SEED, RATE"),
+        ("PROFILE", "fast", 'PROFILE = fast is none of "quick" | "full"'),
+        ("DATA", "rruf", r"DATA = rruf \(there is no such file or folder\) is none of \"atlas\""),
+        ("SEED", "-1", "SEED = -1 is out of range: 0–4294967295"),
+        ("SEED", "0.5", "SEED = 0.5 is not of the type int"),
+        ("SEED", "True", "SEED = True is not of the type int"),
+        ("RATE", "1", "RATE = 1 is out of range: 1e-6–0.1"),
+        ("RATE", "nan", "RATE = nan is not of the type float"),
+        ("MINERALS", "Quartz", "MINERALS = Quartz is not of the type list"),
+    ],
+)
+def test_refused_before_anything_runs(notebook, name, text, said, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "execute", lambda *_: pytest.fail("runs"))
+    for command in ("reproduce", "paper --data atlas", "sweep 01"):
+        assert run.main([*command.split(), "-p", name, text]) == 2
+        printed = capsys.readouterr()
+        assert pd.Series([printed.err]).str.contains(said.replace("|", r"\|"))[0]
+        assert printed.err.count("\n") == 1
+
+
+def test_path_of_an_archive_is_made_absolute(notebook, monkeypatch):
+    monkeypatch.chdir(notebook.parent)
+    Path("archive.zip").touch()
+    given = parameters.assign([notebook], {"DATA": "archive.zip"})
+    assert given[notebook]["DATA"] == str(notebook.parent / "archive.zip")
+
+
+def test_each_notebook_gets_only_the_parameters_that_it_has(tmp_path):
+    one, two = write(tmp_path / "01-one.ipynb"), write(tmp_path / "02-two.ipynb")
+    text = two.read_text(encoding="utf-8").replace("SEED = 0", "FOLDS = 3")
+    two.write_text(text, encoding="utf-8")
+    assert parameters.assign([one, two], {"SEED": "1"}) == {one: {"SEED": 1}, two: {}}
+
+
+def test_claims_are_read_as_they_are_printed(tmp_path, capsys):
+    claims.check("accuracy: FMCNN", 0.98765, 0.95, 1)
+    claims.check("difference", -0.5, -1, 0, digits=1)
+    path = tmp_path / "01.ipynb"
+    cell = nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("stream", text="loading\n" + capsys.readouterr().out)]
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    assert notebooks.claims(path).to_numpy().tolist() == [
+        ["accuracy: FMCNN", "0.988", "0.950", "1.000"],
+        ["difference", "-0.5", "-1.0", "0.0"],
+    ]
+
+
+def test_reproduce_leaves_notebooks_pages_and_numbers(notebook, capsys):
+    import sys
+
+    before = notebook.read_bytes()
+    assert run.main(["reproduce", "-p", "SEED", "5"]) == 0
+    folder = run.BUILD / "reproduce"
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "01-title.html",
+        "01-title.ipynb",
+        "index.html",
+    ]
+    printed = capsys.readouterr().out
+    assert "0.905 0.890–0.950" in printed
+    assert str(folder / "index.html") in printed
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    for part in ('<a href="01-title.html">01 · A title</a>', "Is it so &amp; how?", "0.905"):
+        assert part in index
+    assert "SEED = 5" in index
+    # The kernel is the one of this very environment, whatever else is installed for the user.
+    assert sys.prefix in (folder / "01-title.ipynb").read_text(encoding="utf-8")
+    assert notebook.read_bytes() == before
+
+
+def test_failing_notebook_stops_the_run(project, capsys):
+    write(project / "01-one.ipynb", "before = 1\nprint('as far as here')", "# why\n1 / 0")
+    write(project / "02-two.ipynb")
+    assert run.main(["reproduce"]) == 1
+    printed = capsys.readouterr()
+    assert "01-one.ipynb failed in cell In [3], `# why`" in printed.err
+    assert "ZeroDivisionError: division by zero" in printed.err
+    assert printed.err.count("\n") <= 3
+    assert "02-two" not in printed.out
+    page = run.BUILD / "reproduce" / "01-one.html"
+    assert str(page) in printed.err
+    assert "as far as here" in page.read_text(encoding="utf-8")
+    assert not (run.BUILD / "reproduce" / "index.html").exists()
+
+
+def test_sweep_runs_every_combination_and_keeps_what_fails(notebook, capsys):
+    # With SEED = 90 the accuracy leaves its band.
+    assert run.main(["sweep", "01", "-p", "SEED", "3", "90", "-p", "PROFILE", "quick"]) == 1
+    table = pd.read_csv(run.BUILD / "sweep" / "01-title" / "claims.csv")
+    assert table["run"].tolist() == ["run-001", "run-001", "run-002"]
+    assert table["SEED"].tolist() == [3, 3, 90]
+    assert table["value"].tolist()[:2] == [0.903, -0.01]
+    assert "accuracy: 0.990 is outside the expected" in table["problem"][2]
+
+
+def test_refresh_leaves_nothing_of_the_machine(notebook):
+    assert run.main(["notebooks"]) == 0
+    refreshed = nbformat.read(notebook, as_version=4)
+    assert refreshed.metadata == {
+        "kernelspec": notebooks.KERNEL,
+        "language_info": {"name": "python"},
+    }
+    code = [cell for cell in refreshed.cells if cell.cell_type == "code"]
+    assert [cell.metadata for cell in code] == [{"tags": ["parameters"]}, {}]
+    assert [cell.execution_count for cell in code] == [1, 2]
+    assert "≈0.900, expected" in code[1].outputs[0].text
+
+
+def test_refresh_of_a_failing_notebook_leaves_the_file(project, capsys):
+    path = write(project / "01-one.ipynb", "1 / 0")
+    before = path.read_bytes()
+    assert run.main(["notebooks"]) == 1
+    assert path.read_bytes() == before
+    assert "01-one.ipynb failed in cell In [2], `1 / 0`" in capsys.readouterr().err
+
+
+def test_unknown_notebook_is_named(notebook, capsys):
+    assert run.main(["reproduce", "07"]) == 2
+    said = capsys.readouterr().err
+    assert "a name that starts with '07'; there are: 01-title" in said
