@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import uuid
 from collections.abc import Iterator
@@ -36,3 +37,13 @@ def written_whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_gzip(path: Path, content: bytes) -> None:
+    """Write ``content`` gzipped, without the time and name that would change the bytes."""
+    with (
+        written_whole(path) as part,
+        part.open("wb") as stream,
+        gzip.GzipFile("", "wb", fileobj=stream, mtime=0) as packed,
+    ):
+        packed.write(content)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import os
 import re
-import tempfile
-import textwrap
-import time
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -16,22 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pooch
 
 from . import _archive, _scan, spectra
 from ._archive import ArchiveError, UnreadableSpectrum, fingerprint, members
-from ._io import DATA, cache_folder, written_whole
+from ._download import fetch
+from ._io import DATA, cache_folder, write_gzip, written_whole
 from ._scan import Scan, parse
 from .spectra import GRID, Spectra, resample
 
-__all__ = ["Archive", "ArchiveError", "Scan", "UnreadableSpectrum", "fetch", "load", "parse"]
-__all__ += ["read", "write_manifest"]
-
-URL = "https://www.rruff.net/zipped_data_files/raman/excellent_oriented.zip"
-#: sha256 of the archive at ``URL``, as reported by others who downloaded it in 2026.
-SHA256 = "51b026d8087fd010d6d87b40cb626e486d96e971512a7d62287457672c0e762b"
-ATTEMPTS = 3
-PAUSE = 3.0  # seconds before the next attempt
+__all__ = [
+    "Archive",
+    "ArchiveError",
+    "Scan",
+    "UnreadableSpectrum",
+    "fetch",
+    "load",
+    "manifest",
+    "parse",
+    "read",
+    "write_manifest",
+]
 
 #: What is known of each of the 3,696 spectra of the archive of July 2019, see ``write_manifest``.
 MANIFEST = DATA / "spectra_2019.csv.gz"
@@ -50,67 +49,6 @@ class Archive:
     spectra: Spectra
     unreadable: pd.DataFrame
     raw: int
-
-
-def fetch(accept_sha256: str | None = None) -> Path:
-    """The archive that RRUFF serves today, downloaded on first use (about 80 MB).
-
-    Downloads are kept in ``data/cache`` under their checksum, so that one version is never taken
-    for another, nor a part for the whole.
-
-    Args:
-        accept_sha256: checksum of a later archive that is as welcome as the known one: RRUFF adds
-            spectra now and then. The message about a changed archive names it.
-
-    Raises:
-        ConnectionError: if it cannot be downloaded; says where to put a copy.
-        ArchiveError: if the archive is neither the known nor the accepted one.
-    """
-    wanted = (accept_sha256 or SHA256).lower()
-    kept = _kept_as(wanted)
-    if kept.exists():
-        if pooch.file_hash(str(kept)) == wanted:
-            return kept
-        print(f"{kept} has not the checksum {wanted}: downloading the archive")
-    served = _download(kept)
-    if served != wanted:
-        raise ArchiveError(
-            f"{URL} has changed: its sha256 is {served}, and {wanted} was expected. If you trust "
-            f'it, accept it with rruff.fetch(accept_sha256="{served}"), or give {_kept_as(served)} '
-            "as the path of the data; curation.cut_to_manifest cuts it to the spectra of 2019."
-        )
-    return kept
-
-
-def _kept_as(sha256: str) -> Path:
-    return cache_folder() / f"excellent_oriented-{sha256[:16]}.zip"
-
-
-def _download(wanted: Path) -> str:
-    """Download the archive, keep it under its checksum, and return that."""
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as unfinished:
-        part = Path(unfinished) / "archive.zip"
-        for attempt in range(ATTEMPTS):
-            try:
-                time.sleep(PAUSE if attempt else 0)
-                pooch.HTTPDownloader(progressbar=True, timeout=30)(URL, str(part), None)
-                # A zip's directory stands at its end, so a download cut short has none.
-                if not zipfile.is_zipfile(part):
-                    raise OSError("cut short, or not a zip file")
-                break
-            except OSError as error:  # requests' errors are OSErrors
-                failure = error
-        else:
-            raise ConnectionError(
-                f"{URL} could not be downloaded ({textwrap.shorten(str(failure), 120)}): look to "
-                f"the network and try again, put a copy at {wanted}, or give the path of a copy "
-                "as the data."
-            ) from failure
-        served = pooch.file_hash(str(part))
-        os.replace(part, _kept_as(served))
-    return served
 
 
 def read(path: str | Path, cache: bool = True) -> Archive:
@@ -214,6 +152,7 @@ def _describe(scan: Scan, place: dict) -> dict:
         **place,
         "formula": scan.header.get("IDEAL CHEMISTRY", ""),
         "identification": _identification(scan.header.get("STATUS", "")),
+        "measured_chemistry": bool(scan.header.get("MEASURED CHEMISTRY")),
         "first_shift": scan.shift[0],
         "last_shift": scan.shift[-1],
         "points": len(scan.shift),
@@ -262,6 +201,17 @@ def write_manifest(path: str | Path, out: str | Path = MANIFEST) -> None:
         path: the archive of 2019, a zip file or a folder.
         out: gzipped CSV, all columns of ``Spectra.meta``, one row per spectrum.
     """
-    table = load(path).meta.to_csv(index=False, lineterminator="\n").encode()
-    with written_whole(Path(out)) as part:
-        part.write_bytes(gzip.compress(table, mtime=0))
+    table = load(path).meta.to_csv(index=False, lineterminator="\n")
+    write_gzip(Path(out), table.encode())
+
+
+def manifest(path: str | Path = MANIFEST) -> pd.DataFrame:
+    """The table that ``write_manifest`` wrote, column for column and type for type."""
+    text = ["file", "mineral", "specimen", "mount", "polarization", "formula", "checksum"]
+    return pd.read_csv(
+        path,
+        dtype=dict.fromkeys([*text, "identification"], object),
+        keep_default_na=False,
+        na_values={"laser": [""], "angle": [""]},
+        float_precision="round_trip",
+    )
