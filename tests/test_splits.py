@@ -30,12 +30,25 @@ def test_same_seed_same_splits_other_seed_other_splits():
     assert not np.array_equal(one[0].test, other[0].test)
 
 
-def test_by_specimen_keeps_every_specimen_on_one_side():
-    plan = splits.by_specimen(MINERALS, SPECIMENS, n_splits=5, n_repeats=2, seed=0)
-    assert len(plan) == 10
+def test_by_specimen_keeps_specimens_whole_and_every_test_mineral_in_training():
+    plan = splits.by_specimen(MINERALS, SPECIMENS, n_splits=5, n_repeats=4, seed=0)
+    assert [(s.repeat, s.fold) for s in plan] == [(r, f) for r in range(4) for f in range(5)]
     for split in plan:
         assert not set(SPECIMENS[split.train]) & set(SPECIMENS[split.test])
+        assert set(MINERALS[split.test]) <= set(MINERALS[split.train])
+        assert len(split.train) + len(split.test) == len(MINERALS)
+        assert len(split.test) == pytest.approx(len(MINERALS) / 5, rel=0.3)
+    for repeat in range(4):
+        tested = np.concatenate([s.test for s in plan if s.repeat == repeat])
+        assert np.array_equal(np.sort(tested), np.arange(len(MINERALS)))
     assert not np.array_equal(plan[0].test, plan[5].test)
+    again = splits.by_specimen(MINERALS, SPECIMENS, n_splits=5, n_repeats=4, seed=0)
+    assert all(np.array_equal(a.test, b.test) for a, b in zip(plan, again, strict=True))
+
+
+def test_a_mineral_with_a_single_specimen_is_refused():
+    with pytest.raises(ValueError, match="1 minerals have a single specimen \\(m00"):
+        splits.by_specimen(["m00", "m01", "m01"], ["a", "b", "c"])
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
