@@ -6,6 +6,7 @@ import os
 import tempfile
 import textwrap
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def fetch(accept_sha256: str | None = None) -> Path:
     if kept.exists():
         if pooch.file_hash(str(kept)) == wanted:
             return kept
-        print(f"{kept} has not the checksum {wanted}: downloading the archive")
+        warnings.warn(f"{kept} is damaged: its sha256 is not {wanted}; downloading", stacklevel=2)
     served = _download(kept)
     if served != wanted:
         raise ArchiveError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,15 +71,16 @@ def read(path: str | Path, cache: bool = True) -> Archive:
     )
     key = hashlib.sha256((fingerprint(path) + code).encode()).hexdigest()[:16]
     kept = cache_folder() / f"rruff-{key}.npz"
-    try:
-        return _restore(kept)
-    except FileNotFoundError:
-        pass
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, EOFError) as error:
-        warnings.warn(f"the cache {kept} is damaged ({error}) and made anew", stacklevel=2)
+    if kept.exists():
+        content = kept.read_bytes()
+        if content[-32:] == hashlib.sha256(content[:-32]).digest():
+            return _unpack(content)
+        warnings.warn(f"the cache {kept} is damaged and made anew", stacklevel=2)
     archive = _read(path)
     try:
-        _keep(archive, kept)
+        content = _pack(archive)
+        with written_whole(kept) as part:
+            part.write_bytes(content + hashlib.sha256(content).digest())
     except OSError as error:
         warnings.warn(f"cannot write the cache {kept}: {error}", stacklevel=2)
     return archive
@@ -171,27 +172,30 @@ def _identification(status: str) -> str:
     return "not stated"
 
 
-def _keep(archive: Archive, path: Path) -> None:
+def _pack(archive: Archive) -> bytes:
+    """An npz of plain arrays: no pickle, so a foreign cache can run no code."""
     tables = {"meta": archive.spectra.meta, "unreadable": archive.unreadable}
     columns = {
         f"{table}/{name}": column.to_numpy(dtype="U" if column.dtype == object else None)
         for table, frame in tables.items()
         for name, column in frame.items()
     }
-    with written_whole(path) as part, part.open("wb") as stream:
-        np.savez(stream, X=archive.spectra.X, raw=archive.raw, **columns)
+    packed = io.BytesIO()
+    np.savez(packed, X=archive.spectra.X, raw=archive.raw, **columns)
+    return packed.getvalue()
 
 
-def _restore(path: Path) -> Archive:
+def _unpack(content: bytes) -> Archive:
     tables = {"meta": {}, "unreadable": {}}
-    with np.load(path, allow_pickle=False) as kept:
-        for key in kept.files:
+    with np.load(io.BytesIO(content), allow_pickle=False) as packed:
+        for key in packed.files:
             table, _, name = key.partition("/")
             if name:
-                column = kept[key]
+                column = packed[key]
                 tables[table][name] = column.astype(object) if column.dtype.kind == "U" else column
-        meta, unreadable = (pd.DataFrame(columns) for columns in tables.values())
-        return Archive(Spectra(kept["X"], meta, GRID, "RRUFF"), unreadable, int(kept["raw"]))
+        X, raw = packed["X"], int(packed["raw"])
+    meta, unreadable = (pd.DataFrame(columns) for columns in tables.values())
+    return Archive(Spectra(X, meta, GRID, "RRUFF"), unreadable, raw)
 
 
 def write_manifest(path: str | Path, out: str | Path = MANIFEST) -> None:
