@@ -76,7 +76,7 @@ def make_environment():
             "`sudo apt install python3-venv`, and run the command again."
         )
     print(
-        "Making .venv for Python {}.{} from requirements.lock: about 600 MB to download, "
+        "Making .venv for Python {}.{} from requirements.lock: about 460 MB to download, "
         "a few minutes ...".format(*sys.version_info),
         flush=True,
     )

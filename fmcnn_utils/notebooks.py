@@ -21,6 +21,8 @@ from ._io import ROOT, written_whole
 
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+#: Else each kernel warns that it does not encrypt what it says to this very process.
+QUIET = ["--IPKernelApp.log_level=ERROR"]
 
 #: What ``claims.check`` prints.
 _CLAIM = re.compile(
@@ -73,6 +75,7 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
             kernel_name=KERNEL["name"],
             cwd=path.parent,
             progress_bar=bar,
+            extra_arguments=QUIET,
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(
@@ -98,6 +101,7 @@ def refresh(path: Path) -> None:
         kernel_name=KERNEL["name"],
         resources={"metadata": {"path": path.parent}},
         record_timing=False,
+        extra_arguments=QUIET,
         coalesce_streams=True,
     )
     try:

@@ -131,10 +131,10 @@ def test(args) -> int:
 
 
 def lab(args) -> int:
-    """Open JupyterLab on the notebooks, on localhost with its token; ARGS go to jupyter lab."""
+    """Open JupyterLab on the notebooks, on localhost, with its token and any option of its own."""
     from jupyterlab.labapp import LabApp
 
-    LabApp.launch_instance(["--ServerApp.ip=127.0.0.1", str(ROOT / "notebooks"), *args.args])
+    LabApp.launch_instance(["--ServerApp.ip=127.0.0.1", str(ROOT / "notebooks"), *args.args_of_lab])
     return 0
 
 
@@ -198,7 +198,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     takes_notebooks(added)
     takes_parameters(added, help="atlas (default), rruff, or the path of an archive")
     command("test", test)
-    command("lab", lab).add_argument("args", nargs=argparse.REMAINDER, metavar="ARGS")
+    command("lab", lab)
     added = command("paper", paper)
     takes_notebooks(added)
     takes_parameters(added, default="rruff", help="rruff (default), or the path of an archive")
@@ -219,7 +219,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
             "--data", required=True, metavar="PATH", help="an archive: a zip file or folder"
         )
     command("clean", clean)
-    return parser.parse_args(argv)
+    args, args_of_lab = parser.parse_known_args(argv)
+    if args_of_lab and args.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(args_of_lab)}")
+    return argparse.Namespace(**vars(args), args_of_lab=args_of_lab)
 
 
 def main(argv: list[str] | None = None) -> int:
