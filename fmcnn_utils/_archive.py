@@ -19,6 +19,9 @@ MAX_FILES = 100_000
 #: Text of numbers deflates 2 to 4 times; a bomb of zeros about 1,000 times.
 MAX_RATIO = 100
 
+#: What zipfile raises for a damaged file; RuntimeError for features and encryption made up by it.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+
 
 class ArchiveError(ValueError):
     """The archive as a whole is refused."""
@@ -54,13 +57,13 @@ def members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     elif path.exists():
         try:
             archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except DAMAGE as error:
             raise ArchiveError(
                 f"{path} is not a whole zip file (cut short, or of another kind): {error}. "
                 "Download it again, or give the folder that holds its text files."
             ) from error
         with archive:
-            infos = sorted((i for i in archive.infolist() if not i.is_dir()), key=_name)
+            infos = sorted((i for i in archive.infolist() if i.filename[-1:] != "/"), key=_name)
             _refuse_unsafe(path, infos)
             for info in infos:
                 yield _name(info), partial(_extract, archive, info)
@@ -105,7 +108,7 @@ def _extract(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(info) as stream:
             return stream.read(info.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except DAMAGE as error:
         raise UnreadableSpectrum(f"damaged in the archive: {error}") from error
 
 

@@ -56,18 +56,16 @@ def parse(content: bytes | str) -> Scan:
     text = _decode(content) if isinstance(content, bytes) else content
     text = "\n" + text.replace("\r\n", "\n").replace("\r", "\n")
     text = text.partition("\n##END")[0]
-    last = text.rfind("\n##")  # of the header; the points come in one block behind it
-    body = text.find("\n", last + 1) if last >= 0 else 0
+    head, mark, rest = text.rpartition("\n##")  # the last header line, and below it the points
+    last, _, body = rest.partition("\n")
     header, lines = {}, []
-    for line in text[:body].split("\n") if body >= 0 else text.split("\n"):
+    for line in [*head.split("\n"), mark.strip() + last]:
         key, equals, value = line.partition("=")
         if line.startswith("##") and equals:
             header.setdefault(key[2:].strip(), html.unescape(value.strip()))
-        elif line and not line.isspace():
+        elif line:
             lines.append(line)
-    if body >= 0:
-        lines.extend(filter(None, text[body:].split("\n")))
-
+    lines.extend(filter(None, body.split("\n")))
     if not lines:
         raise UnreadableSpectrum("holds no points")
     points = _points(lines)

@@ -66,8 +66,8 @@ def read(path: str | Path, cache: bool = True) -> Archive:
     if not cache or not path.exists():
         return _read(path)
     code = "".join(
-        _archive.fingerprint(Path(m))
-        for m in (__file__, _archive.__file__, _scan.__file__, spectra.__file__)
+        fingerprint(Path(module))
+        for module in (__file__, _archive.__file__, _scan.__file__, spectra.__file__)
     )
     key = hashlib.sha256((fingerprint(path) + code).encode()).hexdigest()[:16]
     kept = cache_folder() / f"rruff-{key}.npz"
@@ -100,7 +100,7 @@ def load(path: str | Path, cache: bool = True) -> Spectra:
 def _read(path: Path) -> Archive:
     rows, X, unreadable, raw = [], [], [], 0
     for file, content in members(path):
-        if file.endswith("RAW.txt") or "__Raman_Data_RAW__" in file:
+        if "__Raman_Data_RAW__" in file:
             raw += 1
             continue
         try:

@@ -333,6 +333,12 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("table.csv", "old")]
 
 
+def test_the_cache_is_in_the_checkout_or_else_the_users(tmp_path, monkeypatch):
+    assert _io.cache_folder() == _io.ROOT / "data" / "cache"
+    monkeypatch.setattr(_io, "ROOT", tmp_path)  # no checkout
+    assert _io.cache_folder().name == "fmcnn-companion"
+
+
 # Download
 
 
