@@ -21,8 +21,8 @@ from ._io import ROOT, written_whole
 
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-#: Else each kernel warns that it does not encrypt what it says to this very process.
-QUIET = ["--IPKernelApp.log_level=ERROR"]
+#: Else a kernel warns that it speaks unencrypted to this very process, and logs its own shutdown.
+QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 
 #: What ``claims.check`` prints.
 _CLAIM = re.compile(
@@ -30,7 +30,7 @@ _CLAIM = re.compile(
     re.MULTILINE,
 )
 
-logging.getLogger("papermill").setLevel(logging.ERROR)
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # failures are told below
 # The kernels' debugger otherwise greets every start with a warning about frozen modules.
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
@@ -82,9 +82,11 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
             _failure(path, error.exec_count, error.source, error.ename, error.evalue)
         ) from None
     except DeadKernelError:
-        raise NotebookFailed(
-            f"{path.name} failed: its kernel died, most often for want of memory"
-        ) from None
+        cells = nbformat.read(output, as_version=4).cells
+        last = [cell for cell in cells if cell.metadata.papermill.start_time][-1]
+        count = last.execution_count or " "  # None if it died before it could say so
+        why = "the kernel died, most often for want of memory"
+        raise NotebookFailed(_failure(path, count, last.source, "DeadKernel", why)) from None
     return (time.perf_counter() - start) / 60
 
 
@@ -144,9 +146,19 @@ def claims(path: Path) -> pd.DataFrame:
 
 def numbers(folder: Path, names) -> str:
     """The claims of the notebooks ``names`` executed in ``folder``, as a table to print."""
-    tables = [claims(folder / f"{name}.ipynb").assign(notebook=name[:2]) for name in names]
-    table = pd.concat(tables).assign(expected=lambda t: t["low"] + "–" + t["high"])
-    return table[["notebook", "number", "value", "expected"]].to_string(index=False)
+    tables = [claims(folder / f"{name}.ipynb") for name in names]
+    for table, name in zip(tables, names, strict=True):
+        table.insert(0, "notebook", name[:2])
+    table = pd.concat(tables)
+    if table.empty:
+        return "(They claim no numbers.)"
+    return _expected(table).to_string(index=False)
+
+
+def _expected(table: pd.DataFrame) -> pd.DataFrame:
+    """Both ends of the band in one column."""
+    band = table["low"] + "–" + table["high"]
+    return table.drop(columns=["low", "high"]).assign(expected=band)
 
 
 def write_html(path: Path) -> Path:
@@ -195,7 +207,7 @@ def write_index(folder: Path, minutes: dict[str, float], intro: str) -> Path:
             f'<h2><a href="{name}.html">{html.escape(title)}</a></h2>\n'
             f"<p>{html.escape(question)}</p>\n"
             f'<p class="minutes">took {taken:.1f} min</p>\n'
-            + ("" if table.empty else table.to_html(index=False, border=0))
+            + ("" if table.empty else _expected(table).to_html(index=False, border=0))
         )
     page = folder / "index.html"
     page.write_text(

@@ -30,7 +30,7 @@ def paper(args) -> int:
 
 
 def _run_all(args, folder: Path, values: dict) -> int:
-    from . import notebooks, parameters
+    from . import atlas, notebooks, parameters
 
     paths = notebooks.find(args.notebooks)
     values = {name: value for name, value in values.items() if value} | dict(args.parameter)
@@ -48,9 +48,11 @@ def _run_all(args, folder: Path, values: dict) -> int:
             return 1
         notebooks.write_html(output)
         print(f"{minutes[path.stem]:.1f} min", flush=True)
-    said = ", ".join(f"{name} = {value}" for name, value in values.items())
-    index = notebooks.write_index(folder, minutes, f"Run with {said or 'the defaults'}.")
-    print(f"\n{notebooks.numbers(folder, minutes)}\n\nTo read: {index}")
+    data = values.get("DATA", "atlas")
+    source = f"Spectra: {atlas.SOURCE if data == 'atlas' else f'RRUFF, {data}'}."
+    given = ", ".join(f"{name} = {value}" for name, value in values.items() if name != "DATA")
+    index = notebooks.write_index(folder, minutes, f"{source} {given or 'All else as committed.'}")
+    print(f"\n{source}\n{notebooks.numbers(folder, minutes)}\n\nTo read: {index}")
     return 0
 
 
@@ -68,6 +70,8 @@ def sweep(args) -> int:
         parameters.assign([path], dict(zip(names, values, strict=True)))[path]
         for values in itertools.product(*(values for _, *values in args.parameter))
     ]
+    if not runs:
+        raise ValueError("each -p takes a name and the values to try, e.g. -p SEED 0 1 2")
     folder = BUILD / "sweep" / path.stem
     shutil.rmtree(folder, ignore_errors=True)
     rows = []
@@ -138,19 +142,21 @@ def lab(args) -> int:
     return 0
 
 
-def atlas(args) -> int:
-    """Measure the peak atlas anew from the RRUFF archive, into data/."""
+def measure_atlas(args) -> int:
+    """Measure the peak atlas anew from the RRUFF archive, into data/, and say how good it is."""
     from . import atlas
 
-    atlas.build(args.data, ROOT / "data")
+    print(atlas.build(args.data))
+    print(atlas.assess(args.data).to_string(index=False))
     return 0
 
 
-def manifest(args) -> int:
+def write_manifest(args) -> int:
     """Write the manifest of the archive's spectra anew, into data/."""
     from . import rruff
 
-    rruff.write_manifest(args.data, ROOT / "data" / "manifest.csv.gz")
+    rruff.write_manifest(args.data)
+    print(rruff.MANIFEST)
     return 0
 
 
@@ -214,7 +220,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="a parameter, and the values to try (may be given more than once)",
     )
     takes_notebooks(command("notebooks", refresh))
-    for name, function in (("atlas", atlas), ("manifest", manifest)):
+    for name, function in (("atlas", measure_atlas), ("manifest", write_manifest)):
         command(name, function).add_argument(
             "--data", required=True, metavar="PATH", help="an archive: a zip file or folder"
         )

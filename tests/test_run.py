@@ -142,6 +142,8 @@ def test_reproduce_leaves_notebooks_pages_and_numbers(notebook, capsys):
     index = (folder / "index.html").read_text(encoding="utf-8")
     for part in ('<a href="01-title.html">01 · A title</a>', "Is it so &amp; how?", "0.905"):
         assert part in index
+    for where in (printed, index):
+        assert "atlas (rebuilt from measured peaks)" in where
     assert "SEED = 5" in index
     # The kernel is the one of this very environment, whatever else is installed for the user.
     assert sys.prefix in (folder / "01-title.ipynb").read_text(encoding="utf-8")
@@ -161,6 +163,15 @@ def test_failing_notebook_stops_the_run(project, capsys):
     assert str(page) in printed.err
     assert "as far as here" in page.read_text(encoding="utf-8")
     assert not (run.BUILD / "reproduce" / "index.html").exists()
+
+
+def test_dying_kernel_is_told_with_its_cell(project, capsys):
+    write(project / "01-one.ipynb", "import os", "os._exit(1)", "print('not reached')")
+    assert run.main(["reproduce"]) == 1
+    said = capsys.readouterr().err
+    assert "01-one.ipynb failed in cell In [" in said
+    assert "`os._exit(1)`" in said
+    assert "the kernel died" in said
 
 
 def test_sweep_runs_every_combination_and_keeps_what_fails(notebook, capsys):
@@ -192,6 +203,11 @@ def test_refresh_of_a_failing_notebook_leaves_the_file(project, capsys):
     assert run.main(["notebooks"]) == 1
     assert path.read_bytes() == before
     assert "01-one.ipynb failed in cell In [2], `1 / 0`" in capsys.readouterr().err
+
+
+def test_sweep_without_values_is_refused(notebook, capsys):
+    assert run.main(["sweep", "01", "-p", "SEED"]) == 2
+    assert "the values to try" in capsys.readouterr().err
 
 
 def test_unknown_notebook_is_named(notebook, capsys):
