@@ -13,8 +13,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import papermill
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 
 from ._io import ROOT, written_whole
@@ -76,6 +75,7 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
             cwd=path.parent,
             progress_bar=bar,
             extra_arguments=QUIET,
+            coalesce_streams=True,
         )
     except papermill.PapermillExecutionError as error:
         raise NotebookFailed(
@@ -90,37 +90,21 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     return (time.perf_counter() - start) / 60
 
 
-def refresh(path: Path) -> None:
-    """Execute a notebook at its defaults and write it back, with nothing of this machine in it.
+def refresh(path: Path, output: Path) -> float:
+    """Execute a notebook at its defaults, as above, and put it back with nothing of this machine.
 
     Raises:
-        NotebookFailed: if a cell raises; the file is then as it was.
+        NotebookFailed: if a cell raises; the file at ``path`` is then as it was.
     """
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name=KERNEL["name"],
-        resources={"metadata": {"path": path.parent}},
-        record_timing=False,
-        extra_arguments=QUIET,
-        coalesce_streams=True,
-    )
-    try:
-        client.execute()
-    except CellExecutionError as error:
-        failed = next(cell for cell in notebook.cells if _error_of(cell))
-        count, source = failed.execution_count, failed.source
-        raise NotebookFailed(_failure(path, count, source, error.ename, error.evalue)) from None
+    minutes = execute(path, output, {})
+    notebook = nbformat.read(output, as_version=4)
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook.cells:
-        cell.metadata = {"tags": cell.metadata["tags"]} if "tags" in cell.metadata else {}
+        tags = cell.metadata.get("tags")
+        cell.metadata = {"tags": tags} if tags else {}
     with written_whole(path) as part:
         nbformat.write(notebook, part)
-
-
-def _error_of(cell) -> bool:
-    return any(output.output_type == "error" for output in cell.get("outputs", []))
+    return minutes
 
 
 def _failure(path, count, source, name, message) -> str:

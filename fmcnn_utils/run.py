@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,9 +42,7 @@ def _run_all(args, folder: Path, values: dict) -> int:
         try:
             minutes[path.stem] = notebooks.execute(path, output, values_of[path])
         except notebooks.NotebookFailed as failure:
-            print("failed")
-            print(f"{failure}\nWhat ran is in {notebooks.write_html(output)}", file=sys.stderr)
-            return 1
+            return _stopped(failure, output)
         notebooks.write_html(output)
         print(f"{minutes[path.stem]:.1f} min", flush=True)
     data = values.get("DATA", "atlas")
@@ -100,15 +97,20 @@ def refresh(args) -> int:
 
     for path in notebooks.find(args.notebooks):
         print(f"{path.stem} ...", end=" ", flush=True)
-        start = time.perf_counter()
+        output = BUILD / "notebooks" / path.name
         try:
-            notebooks.refresh(path)
+            print(f"{notebooks.refresh(path, output):.1f} min", flush=True)
         except notebooks.NotebookFailed as failure:
-            print("failed")
-            print(f"{failure}\nThe file is as it was.", file=sys.stderr)
-            return 1
-        print(f"{(time.perf_counter() - start) / 60:.1f} min", flush=True)
+            return _stopped(failure, output)
     return 0
+
+
+def _stopped(failure, output: Path) -> int:
+    from . import notebooks
+
+    print("failed")
+    print(f"{failure}\nWhat ran is in {notebooks.write_html(output)}", file=sys.stderr)
+    return 1
 
 
 def test(args) -> int:

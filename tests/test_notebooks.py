@@ -117,7 +117,7 @@ def nbval_outcomes(tmp_path_factory):
         metadata={"kernelspec": notebooks.KERNEL}, cells=[nbformat.v4.new_code_cell(work)]
     )
     nbformat.write(notebook, folder / "plain.ipynb")
-    notebooks.refresh(folder / "plain.ipynb")
+    notebooks.refresh(folder / "plain.ipynb", tmp_path_factory.mktemp("run") / "plain.ipynb")
     plain = (folder / "plain.ipynb").read_text(encoding="utf-8")
     (folder / "plain.ipynb").unlink()
     for change, (old, new, _) in CHANGES.items():
