@@ -11,7 +11,7 @@ X = (np.repeat(CENTRES, 12, axis=0) + RNG.normal(0, 0.05, (48, 60))) * RNG.unifo
 
 @pytest.mark.parametrize("name", baselines.NAMES)
 def test_each_baseline_learns_from_raw_counts(name):
-    model = baselines.make(name, trees=30).fit(X[::2], Y[::2])
+    model = baselines.make(name).fit(X[::2], Y[::2])
     assert model.score(X[1::2], Y[1::2]) == 1.0
 
 
@@ -22,11 +22,20 @@ def test_the_papers_parameters():
     assert (svm.kernel, svm.C) == ("linear", 100)
 
 
-def test_rounding_leaves_64_levels_within_half_a_step():
+def test_other_parameters_take_the_papers_place():
+    for name, tuned in baselines.TUNED.items():
+        baselines.make(name, **tuned).fit(X, Y)
+    assert baselines.make("SVM", C=1)["classify"].C == 1
+    with pytest.raises(ValueError, match="Invalid parameter 'cost'"):
+        baselines.make("SVM", cost=1)
+
+
+def test_rounding_leaves_its_levels_within_half_a_step():
     rounded = baselines.round_intensities(X)
-    assert set(np.unique(rounded)) <= set(range(64))
+    top = baselines.LEVELS - 1
+    assert set(np.unique(rounded)) <= set(range(top + 1))
     scaled = (X - X.min(1, keepdims=True)) / np.ptp(X, axis=1, keepdims=True)
-    assert np.abs(rounded / 63 - scaled).max() <= 0.5 / 63 + 1e-6
+    assert np.abs(rounded / top - scaled).max() <= 0.5 / top + 1e-6
 
 
 def test_unknown_names_are_refused():
@@ -34,3 +43,5 @@ def test_unknown_names_are_refused():
         baselines.make("NB")
     with pytest.raises(ValueError, match="'zscore' is not one of none, minmax, l2, sqrt"):
         baselines.make("KNN", "zscore")
+    with pytest.raises(ValueError, match="'none' does not go with RF"):
+        baselines.make("RF", "none")
