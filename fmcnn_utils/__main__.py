@@ -57,6 +57,7 @@ def step(command, sorry):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,
+        errors="replace",
     )
     for line in process.stdout:
         lines.append(line)
@@ -82,7 +83,8 @@ def make_environment():
     )
     # A venv's own Python can't clear the venv it runs from: ask the one that it was made with.
     python = getattr(sys, "_base_executable", sys.executable)
-    pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip += ["install", "--progress-bar", "off"]
     step(
         [python, "-m", "venv", "--clear", VENV],
         "This Python could not make .venv: see above.",
