@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .model import FMCNNConfig, map_length
+from .config import FMCNNConfig, map_length
 from .weights import Weights
 
 

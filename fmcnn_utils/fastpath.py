@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .config import FMCNNConfig, map_length
 from .convolutions import Chunk, Workspace
-from .model import FMCNNConfig, map_length
 from .weights import Weights
 
 #: Spectra that go through the convolutions at a time: more of them leave the cache.

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from .config import FMCNNConfig
 from .fastpath import FastPath, cross_entropy
-from .model import FMCNNConfig, build, keras
+from .model import build, keras
 from .splits import hold_back
 
 

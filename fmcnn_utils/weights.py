@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .model import FMCNNConfig, map_length
+from .config import FMCNNConfig, map_length
 
 
 class Weights:

@@ -4,7 +4,8 @@ import sys
 import numpy as np
 import pytest
 
-from fmcnn_utils.model import FMCNNConfig, build, keras, map_length
+from fmcnn_utils.config import map_length
+from fmcnn_utils.model import FMCNNConfig, build, keras
 
 SMALL = FMCNNConfig(n_points=60, n_classes=5, filters=4, kernel=5, squeeze=2, expand1=3, expand3=3)
 
