@@ -14,8 +14,8 @@ import pytest
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fmcnn_utils import crossval, fits, splits
+from fmcnn_utils.config import FMCNNConfig
 from fmcnn_utils.crossval import FMCNN, Baseline
-from fmcnn_utils.model import FMCNNConfig
 from fmcnn_utils.spectra import Spectra
 
 TINY = FMCNNConfig(
