@@ -19,14 +19,6 @@ NAMES = ("KNN", "RF", "SVM", "LDA")
 #: Steps of intensity that the forest tells apart, see ``round_intensities``.
 LEVELS = 32
 
-#: What ``search`` chose for each baseline: the best mean accuracy over its two kinds of split.
-TUNED = {
-    "KNN": {"normalisation": "sqrt", "metric": "cosine"},
-    "RF": {"normalisation": "sqrt"},
-    "SVM": {"normalisation": "sqrt", "C": 10},
-    "LDA": {"normalisation": "sqrt", "solver": "lsqr", "shrinkage": 0.1},
-}
-
 
 def round_intensities(X: np.ndarray) -> np.ndarray:
     """Each spectrum's intensities as ``LEVELS`` steps between its minimum and maximum.

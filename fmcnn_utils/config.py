@@ -28,7 +28,7 @@ class FMCNNConfig:
 
     n_points: int = 1360  # paper: 150–1510 cm⁻¹, 1,360 values
     n_classes: int = 209  # open: minerals with at least two spectra (the paper counts 196)
-    normalisation: str = "minmax"  # open: see spectra.normalise
+    normalisation: str = "sqrt"  # open: see spectra.normalise
     filters: int = 16  # open: output maps of the first convolution
     kernel: int = 8  # open: its length, in points of 1 cm⁻¹
     stride: int = 2  # open
@@ -38,7 +38,7 @@ class FMCNNConfig:
     pool: int = 4  # open: length of the non-overlapping max-pool
     dense: int = 0  # open: units of a hidden fully connected layer, 0 for none
     slope: float = 0.2  # paper: of every LeakyReLU
-    bn_momentum: float = 0.99  # open: Keras's default
+    bn_momentum: float = 0.9  # open: Keras has 0.99, too slow for so few steps
     bn_epsilon: float = 1e-3  # open: Keras's default
     l2: float = 1e-4  # paper: L2 on the weights; open: its coefficient λ
     learning_rate: float = 0.001  # paper: Adam
@@ -47,7 +47,7 @@ class FMCNNConfig:
     epsilon: float = 1e-8  # paper
     batch: int = 64  # open
     epochs: int = 40  # open: at most
-    patience: int = 8  # paper: early stopping; open: epochs without a better one before it stops
+    patience: int = 5  # paper: early stopping; open: epochs without a better one before it stops
     monitor: str = "loss"  # open: what early stopping watches, on data held back from training
     hold_back: float = 0.1  # open: share of the training fold that it watches
     refit: bool = True  # open: then train on the whole training fold for as many epochs
