@@ -176,7 +176,9 @@ def clean(args) -> int:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line as ``command``, its ``run`` function and what that one takes."""
-    parser = argparse.ArgumentParser(prog="python -m fmcnn_utils", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m fmcnn_utils", description="Run the notebooks of the FMCNN companion."
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name, function):
