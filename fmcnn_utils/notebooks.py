@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import latex2mathml.converter
 import nbformat
 import pandas as pd
 import papermill
@@ -28,6 +29,8 @@ _CLAIM = re.compile(
     r"^(?P<number>.+): ≈(?P<value>[-\d.]+), expected (?P<low>[-\d.]+)–(?P<high>[-\d.]+): ok$",
     re.MULTILINE,
 )
+
+_FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # failures are told below
 # The kernels' debugger otherwise greets every start with a warning about frozen modules.
@@ -149,12 +152,21 @@ def write_html(path: Path) -> Path:
     """Show an executed notebook as one HTML file beside it, its pictures inside."""
     exporter = HTMLExporter(embed_images=True)
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _FORMULA.sub(_mathml, cell.source)
     # Pictures are linked relative to the folder of the committed notebooks.
     where = {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}}
     body, _ = exporter.from_notebook_node(notebook, where)
     page = path.with_suffix(".html")
     page.write_text(re.sub(r'href="([\w.-]+)\.ipynb"', r'href="\1.html"', body), encoding="utf-8")
     return page
+
+
+def _mathml(formula: re.Match) -> str:
+    """A LaTeX formula as MathML, which browsers draw by themselves: MathJax needs the network."""
+    display = "block" if formula["block"] else "inline"
+    return latex2mathml.converter.convert(formula["block"] or formula["inline"], display=display)
 
 
 def title_and_question(path: Path) -> tuple[str, str]:
