@@ -152,12 +152,19 @@ def write_html(path: Path) -> Path:
     """Show an executed notebook as one HTML file beside it, its pictures inside."""
     exporter = HTMLExporter(embed_images=True)
     notebook = nbformat.read(path, as_version=4)
+    formulas = []
+
+    def set_aside(formula: re.Match) -> str:  # the exporter would take MathML's tags apart
+        formulas.append(_mathml(formula))
+        return f"\ue000{len(formulas) - 1}\ue000"
+
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _FORMULA.sub(_mathml, cell.source)
+            cell.source = _FORMULA.sub(set_aside, cell.source)
     # Pictures are linked relative to the folder of the committed notebooks.
     where = {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}}
     body, _ = exporter.from_notebook_node(notebook, where)
+    body = re.sub("\ue000(\\d+)\ue000", lambda place: formulas[int(place[1])], body)
     page = path.with_suffix(".html")
     page.write_text(re.sub(r'href="([\w.-]+)\.ipynb"', r'href="\1.html"', body), encoding="utf-8")
     return page
