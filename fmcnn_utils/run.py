@@ -213,6 +213,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     takes_notebooks(added)
     takes_parameters(added, default="rruff", help="rruff (default), or the path of an archive")
     added = command("sweep", sweep)
+    # argparse's own puts NOTEBOOK behind -p, which would take it for a value.
+    added.usage = "python -m fmcnn_utils sweep NOTEBOOK -p NAME VALUE ... [-p NAME VALUE ...]"
     added.add_argument("notebook", metavar="NOTEBOOK", help="e.g. 03")
     added.add_argument(
         "-p",
