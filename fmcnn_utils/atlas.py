@@ -12,10 +12,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from . import baselines, curation, rruff, spectra, splits
+from . import baselines, curation, figures, results, rruff, spectra, splits
 from . import peaks as peaks_module
 from ._archive import fingerprint
-from ._io import DATA, ROOT, cache_folder, write_gzip, written_whole
+from ._io import DATA, cache_folder, write_gzip, written_whole
 from .peaks import measure, profile
 from .spectra import GRID, Spectra, normalise
 
@@ -190,24 +190,26 @@ def quality(real: Spectra, rebuilt: Spectra, n_jobs: int = -1) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["figure", "real", "atlas", "lowest", "highest"])
 
 
-def assess(archive: str | Path, out_dir: str | Path = ROOT / "results" / "rruff") -> pd.DataFrame:
-    """Write ``quality`` (``atlas_quality.csv``) and each R² (``atlas_r2.csv.gz``) of the atlas.
+def assess(archive: str | Path) -> pd.DataFrame:
+    """How good the atlas is, measured anew, into ``results/rruff`` and ``figures``.
+
+    Writes ``quality`` (``atlas_quality.csv``), each R² (``atlas_r2.csv.gz``), and the best, the
+    median and the worst rebuilt spectrum (``atlas_against_rruff.png``).
 
     Args:
         archive: RRUFF's excellent_oriented, a zip file or a folder.
-        out_dir: folder of the two tables.
 
     Returns:
         The table of ``quality``.
     """
     real, rebuilt = of_2019(archive), load()
-    table = quality(real, rebuilt)
-    with written_whole(Path(out_dir) / "atlas_quality.csv") as part:
-        table.round(4).to_csv(part, index=False, lineterminator="\n")
-    each = pd.DataFrame({"file": real.meta["file"], "r2": r2(real, rebuilt).round(4)})
-    write_gzip(
-        Path(out_dir) / "atlas_r2.csv.gz", each.to_csv(index=False, lineterminator="\n").encode()
-    )
+    explained = r2(real, rebuilt)
+    table = quality(real, rebuilt).round(4)
+    results.keep(table, "atlas_quality")
+    each = pd.DataFrame({"file": real.meta["file"], "r2": explained.round(4)})
+    results.keep_gzip(each, "atlas_r2")
+    figures.style()
+    figures.keep(figures.reconstruction(real, rebuilt, explained), "atlas_against_rruff")
     return table
 
 

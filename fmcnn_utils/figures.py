@@ -8,6 +8,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from .results import FIGURES
+from .spectra import normalise
 
 SHIFT = "Raman shift (cm⁻¹)"
 INTENSITY = "Intensity (a.u.)"
@@ -50,14 +51,41 @@ def show(fig: Figure, alt: str, keep_as: str | None = None) -> None:
         keep_as: also write it to ``figures/`` under this name (a headline run's figures).
     """
     if keep_as:
-        fig.savefig(FIGURES / f"{keep_as}.png", dpi=100, metadata={"Software": None})
+        keep(fig, keep_as)
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
+
+
+def keep(fig: Figure, name: str) -> None:
+    """Write ``figures/NAME.png``."""
+    fig.savefig(FIGURES / f"{name}.png", dpi=100, metadata={"Software": None})
 
 
 def show_kept(name: str, alt: str) -> None:
     """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command."""
     display(Image(FIGURES / f"{name}.png"), metadata={"image/png": {"alt": alt}})
+
+
+def reconstruction(real, rebuilt, r2) -> Figure:
+    """The best, the median and the worst of rebuilt spectra, over the real ones.
+
+    Args:
+        real: the spectra of an archive.
+        rebuilt: the same ones from the atlas, in the same order.
+        r2: share of each one's variance that is explained, (n,).
+    """
+    order = r2.argsort()
+    rows = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    fig, axes = plt.subplots(3, 1, figsize=(9, 7.5), sharex=True)
+    for ax, (which, row) in zip(axes, rows.items(), strict=True):
+        for spectra, line, colour in ((real, "-", "0.6"), (rebuilt, "--", PALETTE[4])):
+            scaled = normalise(spectra.X[row])
+            ax.plot(spectra.grid, scaled, line, color=colour, label=spectra.source)
+        ax.set(ylabel="Scaled to 0…1")
+        ax.set_title(f"{which}: {real.meta['mineral'][row]}, R² = {r2[row]:.4f}", fontsize=10)
+    axes[0].legend()
+    axes[-1].set_xlabel(SHIFT)
+    return fig
 
 
 def architecture(model) -> Figure:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from . import baselines, crossval, curation, paper, results, splits
-from ._io import write_gzip
 from .fits import FMCNN, Baseline, Model
 from .model import FMCNNConfig
 from .spectra import Spectra
@@ -84,17 +83,12 @@ def run(spectra: Spectra, n_repeats: int = paper.REPEATS, **how) -> pd.DataFrame
         wrong.append(confusions(outcome.predictions))
         place = ["repeat", "fold", "file", "true"]
         wide = outcome.predictions.pivot(index=place, columns="model", values="predicted")
-        _keep_gzip(wide[list(models)].reset_index(), f"predictions_{protocol}")
-        _keep_gzip(crossval.split_table(curated, dealt), f"splits_{protocol}")
+        results.keep_gzip(wide[list(models)].reset_index(), f"predictions_{protocol}")
+        results.keep_gzip(crossval.split_table(curated, dealt), f"splits_{protocol}")
     scores = pd.concat(scores, ignore_index=True)
     results.keep(scores.round({"accuracy": 5, "macro_f1": 5, "top3": 5}), "scores")
     results.keep(pd.concat(wrong, ignore_index=True), "confusions")
     return scores
-
-
-def _keep_gzip(table: pd.DataFrame, name: str) -> None:
-    text = table.to_csv(index=False, lineterminator="\n")
-    write_gzip(results.TABLES / f"{name}.csv.gz", text.encode())
 
 
 def confusions(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ._io import ROOT, written_whole
+from ._io import ROOT, write_gzip, written_whole
 
 TABLES = ROOT / "results" / "rruff"
 FIGURES = ROOT / "figures"
@@ -21,7 +21,13 @@ def headline(source: str, profile: str) -> bool:
 def keep(table: pd.DataFrame, name: str) -> None:
     """Write a table to ``results/rruff/NAME.csv``, whole or not at all."""
     with written_whole(TABLES / f"{name}.csv") as part:
-        table.to_csv(part, index=False)
+        table.to_csv(part, index=False, lineterminator="\n")
+
+
+def keep_gzip(table: pd.DataFrame, name: str) -> None:
+    """The same to ``results/rruff/NAME.csv.gz``, for long tables."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    write_gzip(TABLES / f"{name}.csv.gz", text.encode())
 
 
 def read(name: str) -> pd.DataFrame:
