@@ -175,18 +175,19 @@ def test_workers_that_keep_dying_end_the_run_with_a_sentence(tmp_path, monkeypat
     assert len(deaths) == 4
 
 
-def test_killed_outright_it_resumes_and_ends_in_the_same_tables(tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_stopped_at_any_moment_it_resumes_and_ends_in_the_same_tables(stop, tmp_path):
     calls, cache = tmp_path / "calls", tmp_path / "cache"
     calls.mkdir()
     slow = f"{{'slow': t.Slow({str(calls)!r}, 0.7)}}"
     code = f"import test_crossval as t; t.run({slow}, cache={str(cache)!r}, n_jobs=2)"
     here = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
-    process = subprocess.Popen([sys.executable, "-c", code], env=here)
+    process = subprocess.Popen([sys.executable, "-c", code], env=here, stderr=subprocess.DEVNULL)
     while not list(cache.glob("*.json")):
         assert process.poll() is None
         time.sleep(0.02)
-    process.kill()
-    process.wait()
+    process.send_signal(stop)
+    assert process.wait() != 0
     kept = len(list(cache.glob("*.json")))
     assert 0 < kept < 3
     resumed = run({"slow": Slow(str(calls), 0.7)}, cache=cache)
