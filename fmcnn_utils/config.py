@@ -30,7 +30,7 @@ class FMCNNConfig:
     n_classes: int = 209  # open: minerals with at least two spectra (the paper counts 196)
     normalisation: str = "sqrt"  # open: see spectra.normalise
     filters: int = 16  # open: output maps of the first convolution
-    kernel: int = 8  # open: its length, in points of 1 cm⁻¹
+    kernel: int = 16  # open: its length, in points of 1 cm⁻¹
     stride: int = 2  # open
     squeeze: int = 8  # open: maps of the fire module's 1×1 squeeze
     expand1: int = 16  # open: maps of its 1×1 expand

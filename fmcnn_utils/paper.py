@@ -1,6 +1,6 @@
 """Every number that the paper states, with the place where it states it.
 
-Guo, Tian, Yu, Lv and Xue, "Raman Spectroscopy Analysis of Minerals Based on Feature
+Guo, Yu, Tian, Lv and Xue, "Raman Spectroscopy Analysis of Minerals Based on Feature
 Visualization", Spectroscopy 35(11), 37–46, 2020. The images of its Table I are not part of the
 text that is available to us: where a figure of it can be worked out from the prose, the entry says
 so.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import pandas as pd
 
 #: The reference in one line.
-CITATION = "Guo, Tian, Yu, Lv and Xue, Spectroscopy 35(11), 37–46 (2020)"
+CITATION = "Guo, Yu, Tian, Lv and Xue, Spectroscopy 35(11), 37–46 (2020)"
 
 # Section "Dataset Description"
 ARCHIVE_SPECTRA = 3696

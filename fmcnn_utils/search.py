@@ -28,7 +28,7 @@ def candidates() -> dict[str, dict[str, Model]]:
     base = FMCNNConfig()
     one_by_one = [
         *({"normalisation": how} for how in ("none", *scaled)),
-        *({"kernel": points} for points in (4, 16, 32)),
+        *({"kernel": points} for points in (4, 8, 32)),
         *({"stride": points} for points in (1, 4)),
         *({"filters": maps} for maps in (8, 32)),
         {"squeeze": 4, "expand1": 8, "expand3": 8},
