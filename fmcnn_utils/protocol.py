@@ -17,6 +17,7 @@ from .model import FMCNNConfig
 from .spectra import Spectra
 
 SEED = 0
+REPEATS = paper.REPEATS
 PROTOCOLS = ("random", "specimen")
 
 #: The paper's parameters, on min–max scaled spectra; what the paper leaves open for FMCNN is
@@ -58,7 +59,7 @@ def plan(spectra: Spectra, protocol: str, n_repeats: int, seed: int = SEED):
     return curated, splits.by_specimen(curated.minerals, specimens, 5, n_repeats, seed)
 
 
-def run(spectra: Spectra, n_repeats: int = paper.REPEATS, **how) -> pd.DataFrame:
+def run(spectra: Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
     """All models, both protocols; writes ``results/rruff``.
 
     Kept are ``scores.csv`` (a row per fit), ``predictions_PROTOCOL.csv.gz`` (a row per repeat and

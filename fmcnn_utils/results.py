@@ -13,9 +13,9 @@ TABLES = ROOT / "results" / "rruff"
 FIGURES = ROOT / "figures"
 
 
-def headline(source: str, profile: str) -> bool:
-    """Whether a run is one to keep: the full profile on the archive, nothing less."""
-    return source == "RRUFF" and profile == "full"
+def headline(source: str, profile: str, seed: int) -> bool:
+    """Whether a run is one to keep: the full profile on the archive, with the usual seed."""
+    return (source, profile, seed) == ("RRUFF", "full", 0)
 
 
 def keep(table: pd.DataFrame, name: str) -> None:

@@ -24,8 +24,21 @@ def reproduce(args) -> int:
 
 
 def paper(args) -> int:
-    """Run the notebooks, full profile, on the RRUFF archive: build/paper/index.html."""
-    return _run_all(args, BUILD / "paper", {"DATA": args.data, "PROFILE": "full"})
+    """Run the full protocol on the RRUFF archive, then the notebooks: build/paper/index.html.
+
+    Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
+    any time: the next run takes up where it was.
+    """
+    from . import datasets, notebooks, parameters, protocol, report
+
+    values = {"DATA": args.data, "PROFILE": "full"} | dict(args.parameter)
+    paths = notebooks.find(args.notebooks)
+    parameters.assign(paths, values)  # refuse before hours are spent
+    if not args.notebooks:
+        repeats = int(values.get("REPEATS", protocol.REPEATS))
+        protocol.run(datasets.load(args.data), repeats, scheduler=args.scheduler)
+        report.update_readme()
+    return _run_all(args, BUILD / "paper", values)
 
 
 def _run_all(args, folder: Path, values: dict) -> int:
@@ -212,6 +225,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     added = command("paper", paper)
     takes_notebooks(added)
     takes_parameters(added, default="rruff", help="rruff (default), or the path of an archive")
+    added.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster to compute on")
     added = command("sweep", sweep)
     # argparse's own puts NOTEBOOK behind -p, which would take it for a value.
     added.usage = "python -m fmcnn_utils sweep NOTEBOOK -p NAME VALUE ... [-p NAME VALUE ...]"
