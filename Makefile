@@ -7,7 +7,7 @@
 PYTHON ?= python3
 COMMAND = $(PYTHON) -m fmcnn_utils
 
-.PHONY: help reproduce test lab paper sweep notebooks atlas manifest lock clean
+.PHONY: help reproduce test lab paper search sweep notebooks atlas manifest lock clean
 
 help:       # list the commands:              python3 -m fmcnn_utils --help
 	@$(COMMAND) --help
@@ -23,6 +23,9 @@ lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
 
 paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE]
 	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)")
+
+search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [MODEL ...]
+	@$(COMMAND) search $(if $(DATA),--data "$(DATA)")
 
 sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
             #                                 python3 -m fmcnn_utils sweep 03 -p SEED 0 1 2

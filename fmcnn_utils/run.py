@@ -41,6 +41,18 @@ def paper(args) -> int:
     return _run_all(args, BUILD / "paper", values)
 
 
+def search_settings(args) -> int:
+    """Search for what the paper leaves open: results/rruff/search_MODEL.csv."""
+    from . import datasets, results, search
+
+    spectra = datasets.load(args.data)
+    for model in args.models or search.candidates():
+        table = search.run(spectra, [model])
+        results.keep(table.round(4), f"search_{model.lower()}")
+        print(f"\n{table.round(4).to_string(index=False)}\n")
+    return 0
+
+
 def _run_all(args, folder: Path, values: dict) -> int:
     from . import atlas, notebooks, parameters
 
@@ -244,6 +256,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         command(name, function).add_argument(
             "--data", required=True, metavar="PATH", help="an archive: a zip file or folder"
         )
+    added = command("search", search_settings)
+    added.add_argument(
+        "models", nargs="*", metavar="MODEL", help="e.g. KNN SVM (default: all five)"
+    )
+    added.add_argument("--data", default="rruff", metavar="SOURCE", help="as for paper")
     command("clean", clean)
     args, args_of_lab = parser.parse_known_args(argv)
     if args_of_lab and args.command != "lab":

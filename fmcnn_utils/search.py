@@ -47,15 +47,13 @@ def candidates() -> dict[str, dict[str, Model]]:
             networks[_name(change)] = FMCNN(FMCNNConfig(**(asdict(base) | change)))
     tried = {
         "KNN": [
-            {"normalisation": how, "metric": metric, "n_neighbors": k}
+            {"normalisation": how, "metric": metric, **more}
             for how in ("none", *scaled)
             for metric in ("euclidean", "cosine")
-            for k in (1, 3)
+            for more in ({}, {"n_neighbors": 3})
         ],
         "RF": [
-            {"normalisation": how, "max_features": share}
-            for how in scaled
-            for share in ("sqrt", 0.1)
+            {"normalisation": how, **more} for how in scaled for more in ({}, {"max_features": 0.1})
         ],
         "SVM": [
             {"normalisation": how, "C": penalty}
@@ -80,7 +78,7 @@ def _name(options: dict) -> str:
 
 
 def run(spectra: Spectra, models: list[str] | None = None, **how) -> pd.DataFrame:
-    """Score the candidates.
+    """Score the candidates of each model on the splits of the search.
 
     Args:
         spectra: all of an archive.
@@ -91,7 +89,14 @@ def run(spectra: Spectra, models: list[str] | None = None, **how) -> pd.DataFram
         One row per candidate, the best of each model first: ``model``, ``setting``, ``random`` and
         ``specimen`` (accuracies by kind of split), ``mean`` of the two, ``seconds`` a fit, and
         ``weights`` (FMCNN).
+
+    Raises:
+        ValueError: for an unknown model.
     """
+    tried = candidates()
+    for name in models or []:
+        if name not in tried:
+            raise ValueError(f"model {name!r} is not one of {', '.join(tried)}")
     random, whole = curation.paper_rule(spectra), curation.specimen_rule(spectra)
     kinds = {
         "random": (random, splits.stratified(random.minerals, n_repeats=1, seed=SEED)[:3]),
@@ -103,9 +108,8 @@ def run(spectra: Spectra, models: list[str] | None = None, **how) -> pd.DataFram
         ),
     }
     tables = []
-    for name, settings in candidates().items():
-        if models and name not in models:
-            continue
+    for name in models or tried:
+        settings = tried[name]
         scores = pd.concat(
             crossval.run(data, plan, settings, protocol=kind, seed=SEED, **how).scores
             for kind, (data, plan) in kinds.items()

@@ -150,6 +150,18 @@ def test_reproduce_leaves_notebooks_pages_and_numbers(notebook, capsys):
     assert notebook.read_bytes() == before
 
 
+def test_formulas_are_drawn_without_the_network(tmp_path):
+    path = write(tmp_path / "01-title.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    formulas = "Slope $a_1$ of\n\n$$f(x) = \\frac{x_i}{2}$$"
+    notebook.cells.append(nbformat.v4.new_markdown_cell(formulas))
+    nbformat.write(notebook, path)
+    page = notebooks.write_html(path).read_text(encoding="utf-8")
+    assert page.count("<math") == page.count("</math>") == 2
+    assert "<mfrac><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow>" in page
+    assert "$" not in page.partition("Slope")[2].partition("</div>")[0]
+
+
 def test_failing_notebook_stops_the_run(project, capsys):
     write(project / "01-one.ipynb", "before = 1\nprint('as far as here')", "# why\n1 / 0")
     write(project / "02-two.ipynb")
