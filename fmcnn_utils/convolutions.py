@@ -1,15 +1,21 @@
 """The convolutional part of FMCNN, forward and backward, in NumPy; ``fastpath`` builds on it.
 
-A few spectra at a time (a chunk) go through it in buffers that stay in the second-level cache.
-Arrays are channels-first, and positions of a feature map are ordered by their place in the pooling
-window, their "phase": position t is phase t % pool of window t // pool. So the max-pool compares
-whole contiguous blocks, a bias meets one long row, and each convolution is one matrix product.
-Shapes: (channels, phases, n spectra, windows), where the last window may be incomplete.
+Positions of a feature map are ordered by their place in the max-pool's window, their "phase":
+position t is phase t % pool of window t // pool, and all of a phase's positions, of all windows
+and spectra, stand in one row per channel. So
+
+- the taps of a convolution are whole rows: each phase is one matrix product with a slice of rows,
+  and no patch is ever copied;
+- the max-pool compares whole rows, one phase with the best of those before;
+- a few spectra at a time (a chunk) pass through buffers that stay in the second-level cache.
+
+Rows are of length n · windows, for n spectra; the last window may be incomplete.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from .config import FMCNNConfig, map_length
 from .weights import Weights
@@ -30,113 +36,139 @@ class Workspace:
 
 
 class Chunk:
-    """What ``n`` spectra leave behind on their way forward, and the passes of the convolutions."""
+    """What ``n`` spectra leave behind on their way forward, and the way back.
+
+    Attributes:
+        h: first LeakyReLU's output, (phases, filters, row).
+        h_sum, h_square: its sum and sum of squares over all positions, (filters,).
+        z: squeezed maps, (phases, squeeze, row).
+        pooled: the max-pool's output after LeakyReLU, (n, maps · pooled windows).
+    """
 
     def __init__(self, config: FMCNNConfig, n: int, workspace: Workspace):
         self.config, self.n, self._take = config, n, workspace.take
-        length, phases = map_length(config), config.pool
-        self.rest, self.windows = length % phases, length // phases
-        places = (phases, n, self.windows + (self.rest > 0))
-        maps = config.expand1 + config.expand3
-        # Spectra, with zeros behind them for the places that fill the incomplete last window.
-        self.x = np.zeros((n, (phases * places[2] - 1) * config.stride + config.kernel), np.float32)
-        self.patches = np.empty((config.kernel, *places), np.float32)
-        self.h = np.empty((config.filters, *places), np.float32)
-        self.z, self.dz = np.empty((2, config.squeeze, *places), np.float32)
-        self.rises = np.empty((phases, maps, n, self.windows), bool)  # above all phases before?
-        self.pooled = np.empty((n, maps * self.windows), np.float32)
-        self.h2, self.z2, self.dz2 = (a.reshape(len(a), -1) for a in (self.h, self.z, self.dz))
+        phases, length = config.pool, map_length(config)
+        self._rest, self._pooled_windows = length % phases, length // phases
+        self._windows = self._pooled_windows + (self._rest > 0)
+        self._maps = config.expand1 + config.expand3
+        row = n * self._windows
+        # A row for each place that a phase's taps reach, from its first tap of phase 0 on.
+        step, reach = phases * config.stride, (phases - 1) * config.stride + config.kernel
+        self._x = np.zeros((n, step * (self._windows - 1) + reach), np.float32)
+        item = self._x.itemsize
+        self._x_by_row = as_strided(
+            self._x, (reach, n, self._windows), (item, self._x.strides[0], step * item)
+        )
+        self._x_rows = np.empty((reach, row), np.float32)
+        self.h = np.empty((phases, config.filters, row), np.float32)
+        # A phase's neighbours t − 1 and t + 1 are the phases beside it. For those of the first and
+        # last phase, copies stand at both ends: the last phase one window on, the first one back.
+        self._z, self._dz = np.zeros((2, phases + 2, config.squeeze, row), np.float32)
+        self.z, self.dz = self._z[1:-1], self._dz[1:-1]
+        self._rises = np.empty((phases, self._maps, row), bool)  # above all phases before it?
+        self.pooled = np.empty((n, self._maps * self._pooled_windows), np.float32)
+
+    def _by_window(self, rows: np.ndarray) -> np.ndarray:
+        return rows.reshape(*rows.shape[:-1], self.n, self._windows)
 
     def _leaky(self, a: np.ndarray) -> None:
-        t = self._take("leaky", a.shape)
-        np.maximum(a, np.multiply(a, np.float32(self.config.slope), out=t), out=a)
+        t = np.multiply(a, np.float32(self.config.slope), out=self._take("t", a.shape))
+        np.maximum(a, t, out=a)
 
     def _leaky_gradient(self, d: np.ndarray, a: np.ndarray) -> None:
         """Scale ``d`` by LeakyReLU's slope where its output ``a`` is not positive."""
-        slope, t = np.float32(self.config.slope), self._take("leaky", a.shape)
+        slope = np.float32(self.config.slope)
         positive = np.greater(a, 0, out=self._take("positive", a.shape, bool))
-        np.multiply(positive, 1 - slope, out=t)
-        t += slope
-        d *= t
+        factor = np.multiply(positive, 1 - slope, out=self._take("t", a.shape))
+        factor += slope
+        d *= factor
 
-    def _blank(self, a: np.ndarray) -> None:
+    def _blank(self, rows: np.ndarray, phase: int) -> None:
         """Zero the places behind the last position, which only fill its window up."""
-        if self.rest:
-            a[:, self.rest :, :, -1] = 0
+        if 0 < self._rest <= phase:
+            self._by_window(rows)[..., -1] = 0
+
+    def _taps(self, phase: int) -> np.ndarray:
+        """What the first convolution's taps see in a phase: (kernel, row)."""
+        first = phase * self.config.stride
+        return self._x_rows[first : first + self.config.kernel]
+
+    def _frames(self, rows: np.ndarray, phase: int) -> np.ndarray:
+        """A phase of ``_z`` or ``_dz`` between its neighbours: (3 · squeeze, row)."""
+        return rows[phase : phase + 3].reshape(3 * self.config.squeeze, -1)
 
     def convolve(self, X: np.ndarray, w: Weights) -> None:
-        """First convolution and LeakyReLU: ``X`` (n, n_points) to ``h``."""
-        c = self.config
-        used = min(self.x.shape[1], c.n_points)
-        self.x[:, :used] = X[:, :used]
-        for phase in range(c.pool):
-            for tap in range(c.kernel):
-                source = self.x[:, phase * c.stride + tap :: c.pool * c.stride]
-                np.copyto(self.patches[tap, phase], source[:, : self.h.shape[3]])
-        np.matmul(w["conv/kernel"], self.patches.reshape(c.kernel, -1), out=self.h2)
-        self.h2 += w["conv/bias"]
-        self._leaky(self.h)
-        self._blank(self.h)
+        """First convolution and LeakyReLU: ``X`` (n, n_points) to ``h``, and its sums."""
+        used = min(self._x.shape[1], self.config.n_points)
+        self._x[:, :used] = X[:, :used]
+        self._by_window(self._x_rows)[:] = self._x_by_row
+        self.h_sum, self.h_square = np.zeros((2, self.config.filters), np.float32)
+        for phase, h in enumerate(self.h):
+            np.matmul(w["conv/kernel"], self._taps(phase), out=h)
+            h += w["conv/bias"]
+            self._leaky(h)
+            self._blank(h, phase)
+            self.h_sum += h.sum(axis=1)
+            self.h_square += np.einsum("ij,ij->i", h, h)
 
     def fire(self, kernel: np.ndarray, bias: np.ndarray, w: Weights) -> None:
-        """Folded squeeze, both expands, max-pool: ``h`` to ``pooled``."""
-        np.matmul(kernel, self.h2, out=self.z2)
-        self.z2 += bias
-        self._leaky(self.z)
-        maps = len(w["fire/kernel"])
-        fired = self._take("fired", (maps, self.config.pool, self.n, self.windows))
-        np.matmul(w["fire/kernel"], self._frames(), out=fired.reshape(maps, -1))
-        best = fired[:, 0]
+        """Squeeze by ``kernel`` and ``bias``, both expands, max-pool: ``h`` to ``pooled``."""
+        for h, z in zip(self.h, self.z, strict=True):
+            np.matmul(kernel, h, out=z)
+            z += bias
+            self._leaky(z)
+        z = self._by_window(self._z)
+        z[0, :, :, 1:] = z[-2, :, :, :-1]
+        z[-1, :, :, :-1] = z[1, :, :, 1:]
+        best, fired = self._take("fired", (2, self._maps, z.shape[2] * z.shape[3]))
+        np.matmul(w["fire/kernel"], self._frames(self._z, 0), out=best)
         for phase in range(1, self.config.pool):
-            np.greater(fired[:, phase], best, out=self.rises[phase])
-            np.maximum(fired[:, phase], best, out=best)
-        best += w["fire/bias"][:, :, None]
-        best = np.maximum(best, np.float32(self.config.slope) * best)
-        self.pooled.reshape(self.n, maps, -1)[:] = best.transpose(1, 0, 2)
+            np.matmul(w["fire/kernel"], self._frames(self._z, phase), out=fired)
+            np.greater(fired, best, out=self._rises[phase])
+            np.maximum(fired, best, out=best)
+        best += w["fire/bias"]
+        self._leaky(best)
+        pooled = self._by_window(best)[..., : self._pooled_windows].transpose(1, 0, 2)
+        self.pooled.reshape(pooled.shape)[:] = pooled
 
-    def _frames(self) -> np.ndarray:
-        """Neighbours of each pooled position: squeezed maps at t − 1, t, t + 1, in rows."""
-        c = self.config
-        frames = self._take("frames", (3, c.squeeze, c.pool, self.n, self.windows))
-        before, here, after = frames
-        z, follows = self.z[..., : self.windows], self.z[:, 0, :, 1 : self.windows + 1]
-        here[:] = z
-        before[:, 1:] = z[:, :-1]
-        before[:, 0, :, 1:] = z[:, -1, :, :-1]
-        before[:, 0, :, 0] = 0
-        after[:, :-1] = z[:, 1:]
-        after[:, -1, :, -1] = 0
-        after[:, -1, :, : follows.shape[2]] = follows
-        return frames.reshape(3 * c.squeeze, -1)
-
-    def back_to_squeeze(self, d_pooled: np.ndarray, w: Weights, g: Weights) -> None:
+    def back_to_squeeze(self, d_pooled: np.ndarray, w: Weights, g: Weights):
         """From ∂loss/∂(pooled before LeakyReLU) to ``dz``, adding to the gradients of "fire".
 
         A maximum that several places share passes its gradient to the first of them.
+
+        Returns:
+            Gradients of the squeeze's kernel and bias.
         """
-        c, maps = self.config, len(w["fire/kernel"])
-        d = np.ascontiguousarray(d_pooled.reshape(self.n, maps, -1).transpose(1, 0, 2))
-        g["fire/bias"][...] += d.sum(axis=(1, 2))[:, None]
-        d_fired = self._take("fired", (maps, c.pool, self.n, self.windows))
-        for phase in range(c.pool - 1, 0, -1):
-            d -= np.multiply(d, self.rises[phase], out=d_fired[:, phase])
-        d_fired[:, 0] = d
-        d_fired = d_fired.reshape(maps, -1)
-        g["fire/kernel"][...] += d_fired @ self._frames().T
+        d, part = self._take("fired", (2, self._maps, self._z.shape[-1]))
+        windows = self._by_window(d)
+        windows[..., self._pooled_windows :] = 0
+        windows[..., : self._pooled_windows] = d_pooled.reshape(self.n, self._maps, -1).transpose(
+            1, 0, 2
+        )
+        g["fire/bias"][...] += d.sum(axis=1, keepdims=True)
+        self._dz[:] = 0
+        d_frames = self._take("frames", (3 * self.config.squeeze, d.shape[1]))
+        for phase in range(self.config.pool - 1, -1, -1):
+            if phase:
+                np.multiply(d, self._rises[phase], out=part)
+                d -= part
+            else:
+                part = d
+            g["fire/kernel"][...] += part @ self._frames(self._z, phase).T
+            np.matmul(w["fire/kernel"].T, part, out=d_frames)
+            dz = self._frames(self._dz, phase)
+            dz += d_frames
+        dz = self._by_window(self._dz)
+        dz[-2, :, :, :-1] += dz[0, :, :, 1:]
+        dz[1, :, :, 1:] += dz[-1, :, :, :-1]
+        d_kernel, d_bias = np.float32(0), np.float32(0)
+        for h, z, dz in zip(self.h, self.z, self.dz, strict=True):
+            self._leaky_gradient(dz, z)
+            d_kernel = d_kernel + dz @ h.T
+            d_bias = d_bias + dz.sum(axis=1, keepdims=True)
+        return d_kernel, d_bias
 
-        frames = self._take("frames", (3, c.squeeze, c.pool, self.n, self.windows))
-        np.matmul(w["fire/kernel"].T, d_fired, out=frames.reshape(3 * c.squeeze, -1))
-        before, here, after = frames
-        dz, follows = self.dz[..., : self.windows], self.dz[:, 0, :, 1 : self.windows + 1]
-        dz[:] = here
-        self.dz[..., self.windows :] = 0
-        dz[:, :-1] += before[:, 1:]
-        dz[:, -1, :, :-1] += before[:, 0, :, 1:]
-        dz[:, 1:] += after[:, :-1]
-        follows += after[:, -1, :, : follows.shape[2]]
-        self._leaky_gradient(self.dz, self.z)
-
-    def back_to_patches(
+    def back_to_input(
         self, kernel: np.ndarray, slant: np.ndarray, offset: np.ndarray, g: Weights
     ) -> None:
         """From ``dz`` to the gradients of "conv".
@@ -144,12 +176,12 @@ class Chunk:
         ``slant`` and ``offset`` (filters, 1) are what ``h`` does to the loss through the batch
         statistics: ∂loss/∂h = kernelᵀ dz + slant · h + offset.
         """
-        dh = self._take("dh", self.h.shape)
-        dh2 = dh.reshape(self.h2.shape)
-        np.matmul(kernel.T, self.dz2, out=dh2)
-        dh2 += np.multiply(self.h2, slant, out=self._take("leaky", self.h2.shape))
-        dh2 += offset
-        self._leaky_gradient(dh, self.h)
-        self._blank(dh)
-        g["conv/kernel"][...] += dh2 @ self.patches.reshape(self.config.kernel, -1).T
-        g["conv/bias"][...] += dh2.sum(axis=1, keepdims=True)
+        dh = self._take("dh", self.h.shape[1:])
+        for phase, (h, dz) in enumerate(zip(self.h, self.dz, strict=True)):
+            np.matmul(kernel.T, dz, out=dh)
+            dh += np.multiply(h, slant, out=self._take("t", h.shape))
+            dh += offset
+            self._leaky_gradient(dh, h)
+            self._blank(dh, phase)
+            g["conv/kernel"][...] += dh @ self._taps(phase).T
+            g["conv/bias"][...] += dh.sum(axis=1, keepdims=True)

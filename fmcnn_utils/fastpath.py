@@ -18,7 +18,7 @@ from .convolutions import Chunk, Workspace
 from .weights import Weights
 
 #: Spectra that go through the convolutions at a time: more of them leave the cache.
-CHUNK = 8
+CHUNK = 32
 
 #: Weights that Adam updates at a time, for the same reason.
 ADAM_CHUNK = 32_768
@@ -93,9 +93,8 @@ class FastPath:
         for chunk, part in zip(chunks, parts, strict=True):
             chunk.convolve(X[part], w)
         count = np.float32(len(X) * map_length(self.config))
-        mean = sum(chunk.h2.sum(axis=1) for chunk in chunks) / count
-        square = sum(np.einsum("ij,ij->i", chunk.h2, chunk.h2) for chunk in chunks) / count
-        variance = np.maximum(square - mean * mean, 0)
+        mean = sum(chunk.h_sum for chunk in chunks) / count
+        variance = np.maximum(sum(chunk.h_square for chunk in chunks) / count - mean * mean, 0)
         rate = np.float32(1 - self.config.bn_momentum)
         self.mean += rate * (mean - self.mean)
         self.variance += rate * (variance - self.variance)
@@ -109,14 +108,14 @@ class FastPath:
             g[name][:] = 0  # the chunks add to these
         d_kernel, d_bias = np.zeros_like(kernel), np.zeros_like(bias)
         for chunk, part in zip(chunks, parts, strict=True):
-            chunk.back_to_squeeze(d[part], w, g)
-            d_kernel += chunk.dz2 @ chunk.h2.T
-            d_bias += chunk.dz2.sum(axis=1, keepdims=True)
+            own_kernel, own_bias = chunk.back_to_squeeze(d[part], w, g)
+            d_kernel += own_kernel
+            d_bias += own_bias
         g.clear_sides()
 
         slant, offset = self._back_through_fold(d_kernel, d_bias, mean, variance, count)
         for chunk in chunks:
-            chunk.back_to_patches(kernel, slant, offset, g)
+            chunk.back_to_input(kernel, slant, offset, g)
         return loss, right
 
     def _chunks_for(self, n: int) -> list[Chunk]:
