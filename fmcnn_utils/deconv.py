@@ -1,6 +1,6 @@
 """The deconvolution network: from the maps of a layer back to the Raman shift axis.
 
-Follows the paper's section "Visualization Method", which follows Zeiler and Fergus,
+Follows the paper's section "Visualization Method" and, where that is silent, Zeiler and Fergus,
 "Visualizing and Understanding Convolutional Networks" (2014): the network is walked backwards,
 each step replaced by a counterpart that needs no training.
 
