@@ -21,11 +21,11 @@ test:       # ruff, pytest, nbval:            python3 -m fmcnn_utils test
 lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
 	@$(COMMAND) lab
 
-paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE]
-	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)")
+paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE] [--repeats N] [--jobs N]
+	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)") $(if $(REPEATS),--repeats $(REPEATS)) $(if $(JOBS),--jobs $(JOBS))
 
 search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [MODEL ...]
-	@$(COMMAND) search $(if $(DATA),--data "$(DATA)")
+	@$(COMMAND) search $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
 
 sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
             #                                 python3 -m fmcnn_utils sweep 03 -p SEED 0 1 2
@@ -35,10 +35,10 @@ notebooks:  # refresh the committed outputs:  python3 -m fmcnn_utils notebooks
 	@$(COMMAND) notebooks
 
 atlas:      # measure the peak atlas anew:    python3 -m fmcnn_utils atlas --data ARCHIVE
-	@$(COMMAND) atlas --data "$(DATA)"
+	@$(COMMAND) atlas $(if $(DATA),--data "$(DATA)")
 
 manifest:   # write the manifest anew:        python3 -m fmcnn_utils manifest --data ARCHIVE
-	@$(COMMAND) manifest --data "$(DATA)"
+	@$(COMMAND) manifest $(if $(DATA),--data "$(DATA)")
 
 lock:       # resolve the environment anew (needs uv)
 	uv pip compile pyproject.toml --extra cpu --extra test --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock

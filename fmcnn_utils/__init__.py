@@ -2,9 +2,13 @@
 
 Three floors, imports only downward:
 
-- ground: ``spectra``, ``model``, ``training``, ``baselines``, ``paper``, ``claims``, ``plotting``
-- first: ``rruff``, ``curation``, ``atlas``, ``splits``, ``deconv``
-- top: ``datasets``, ``crossval``, and ``run`` (the commands)
+- ground: ``spectra``, ``splits``, ``config``, ``model``, ``weights``, ``convolutions``,
+  ``fastpath``, ``training``, ``baselines``, ``peaks``, ``stats``, ``paper``, ``claims``,
+  ``results``, ``figures``; for all of them ``_io`` (where files go) and ``_problem``
+- first: ``rruff`` (with ``_archive``, ``_scan``, ``_download``), ``curation``, ``atlas``,
+  ``deconv``, ``fits``
+- top: ``datasets``, ``crossval``, ``search``, ``protocol``, ``report``, ``atlas_quality``; for the
+  commands ``parameters``, ``notebooks`` and ``run``
 
 Nothing is imported here, so that ``python -m fmcnn_utils`` starts on a bare Python.
 """

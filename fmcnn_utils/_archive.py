@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pooch
 
+from ._problem import Refused
+
 # RRUFF's largest file has 161 kB, its archive of 2026 7,668 files and about 160 MB.
 MAX_FILE_BYTES = 8_000_000
 MAX_TOTAL_BYTES = 2_000_000_000
@@ -23,7 +25,7 @@ MAX_RATIO = 100
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
-class ArchiveError(ValueError):
+class ArchiveError(Refused):
     """The archive as a whole is refused."""
 
 

@@ -7,6 +7,7 @@ settings or code never meet an old fit.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import warnings
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 
 from . import fits
 from ._io import cache_folder, written_whole
+from ._problem import Problem
 from .fits import FMCNN, Baseline, Model
 from .spectra import Spectra
 from .splits import Split
@@ -50,6 +52,10 @@ class Results:
     predictions: pd.DataFrame
 
 
+class WorkersFailed(Problem, RuntimeError):
+    """The work cannot go on: workers keep dying, or run other code than this process."""
+
+
 @dataclass(frozen=True)
 class _Job:
     label: str  # the model's name in the tables
@@ -57,6 +63,7 @@ class _Job:
     split: Split
     seed: int
     key: str
+    made_with: str  # the code and the packages that the key stands for
 
 
 def run(
@@ -88,7 +95,7 @@ def run(
         The tables, in the order of ``splits``, then ``models``, whatever the order of the work.
 
     Raises:
-        RuntimeError: if workers keep dying.
+        WorkersFailed: if workers keep dying, or run other code than this process.
     """
     names, y = np.unique(spectra.minerals.astype(str), return_inverse=True)
     folder = _folder(cache)
@@ -128,6 +135,7 @@ def checksum(spectra: Spectra) -> str:
 
 def _jobs(splits, models, data: str, seed: int) -> list[_Job]:
     code = {label: fits.code_version(model) for label, model in models.items()}
+    versions = fits.versions()
     jobs = []
     for split in splits:
         fit_seed = int(
@@ -136,9 +144,10 @@ def _jobs(splits, models, data: str, seed: int) -> list[_Job]:
         rows = hashlib.sha256(split.train.astype("<i8").tobytes() + b"|")
         rows.update(split.test.astype("<i8").tobytes())
         for label, model in models.items():
-            what = [data, rows.hexdigest(), repr(model), fit_seed, code[label], fits.versions()]
+            what = [data, rows.hexdigest(), repr(model), fit_seed, code[label], versions]
             key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]
-            jobs.append(_Job(label, model, split, fit_seed, key))
+            made_with = f"code {code[label][:16]} · {versions}"
+            jobs.append(_Job(label, model, split, fit_seed, key, made_with))
     return jobs
 
 
@@ -169,7 +178,19 @@ def _write(path: Path, outcome: dict) -> None:
 # ---------------------------------------------------------------- the work
 
 
+@functools.cache  # once per process, as the code is imported once
+def _made_with_here(model: type[Model]) -> str:
+    return f"code {fits.code_version(model)[:16]} · {fits.versions()}"
+
+
 def _fit(job: _Job, X: np.ndarray, y: np.ndarray) -> tuple[str, dict]:
+    here = _made_with_here(type(job.model))
+    if here != job.made_with:
+        raise WorkersFailed(
+            f"a worker has other code or packages ({here}) than the run that it works for "
+            f"({job.made_with}): start the run again, with every worker of one checkout and one "
+            "environment; fits that were finished are kept"
+        )
     return job.key, fits.fit(job.model, X, y, job.split, job.seed)
 
 
@@ -190,7 +211,7 @@ def _locally(n_jobs: int):
             except TerminatedWorkerError as death:
                 deaths += 1
                 if deaths > MAX_RESTARTS:
-                    raise RuntimeError(
+                    raise WorkersFailed(
                         f"worker processes died {deaths} times in a row, without finishing one of "
                         f"{len(left)} fits left: is there enough memory for n_jobs={n_jobs}?"
                     ) from death

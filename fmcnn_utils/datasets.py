@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from . import atlas, rruff
 from .spectra import Spectra
 
@@ -19,4 +21,11 @@ def load(data: str = "atlas") -> Spectra:
     """
     if data == "atlas":
         return atlas.load()
-    return rruff.load(rruff.fetch() if data == "rruff" else data)
+    if data == "rruff":
+        return rruff.load(rruff.fetch())
+    if not Path(data).expanduser().exists():
+        raise FileNotFoundError(
+            f"{str(data)!r} is no source of spectra: give 'atlas', 'rruff', or the path of an "
+            "archive (zip file or folder) that exists"
+        )
+    return rruff.load(data)

@@ -7,7 +7,8 @@ import seaborn as sns
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
-from .results import FIGURES
+from . import results
+from ._io import written_whole
 from .spectra import normalise
 
 SHIFT = "Raman shift (cm⁻¹)"
@@ -58,12 +59,22 @@ def show(fig: Figure, alt: str, keep_as: str | None = None) -> None:
 
 def keep(fig: Figure, name: str) -> None:
     """Write ``figures/NAME.png``."""
-    fig.savefig(FIGURES / f"{name}.png", dpi=100, metadata={"Software": None})
+    with written_whole(results.FIGURES / f"{name}.png") as part:
+        fig.savefig(part, format="png", dpi=100, metadata={"Software": None})
 
 
 def show_kept(name: str, alt: str) -> None:
-    """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command."""
-    display(Image(FIGURES / f"{name}.png"), metadata={"image/png": {"alt": alt}})
+    """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command.
+
+    Raises:
+        FileNotFoundError: with that command.
+    """
+    path = results.FIGURES / f"{name}.png"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"figures/{name}.png is missing: `{results.made_by(name)}` makes it"
+        )
+    display(Image(path), metadata={"image/png": {"alt": alt}})
 
 
 def reconstruction(real, rebuilt, r2) -> Figure:

@@ -30,6 +30,9 @@ _CLAIM = re.compile(
     re.MULTILINE,
 )
 
+#: What the exporter writes for every picture: it does not look for the output's own text.
+_NO_ALT = 'alt="No description has been provided for this image"'
+
 _FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # failures are told below
@@ -149,7 +152,7 @@ def _expected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_html(path: Path) -> Path:
-    """Show an executed notebook as one HTML file beside it, its pictures inside."""
+    """Show an executed notebook as one HTML file beside it, with its pictures and alt text."""
     exporter = HTMLExporter(embed_images=True)
     notebook = nbformat.read(path, as_version=4)
     formulas = []
@@ -165,9 +168,21 @@ def write_html(path: Path) -> Path:
     where = {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}}
     body, _ = exporter.from_notebook_node(notebook, where)
     body = re.sub("\ue000(\\d+)\ue000", lambda place: formulas[int(place[1])], body)
+    alts = iter(_alts(notebook))
+    body = re.sub(_NO_ALT, lambda _: f'alt="{html.escape(next(alts, ""))}"', body)
     page = path.with_suffix(".html")
     page.write_text(re.sub(r'href="([\w.-]+)\.ipynb"', r'href="\1.html"', body), encoding="utf-8")
     return page
+
+
+def _alts(notebook) -> list[str]:
+    """The alt text of each picture among the outputs, in their order."""
+    return [
+        output.metadata.get("image/png", {}).get("alt", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
 
 
 def _mathml(formula: re.Match) -> str:

@@ -6,7 +6,8 @@ written for people and read by this module:
 
 - ``# "quick" | "full": how much is computed`` — one of the quoted words;
 - ``# "atlas" | "rruff" | path of an archive`` — or the path of something that exists;
-- ``# 2–10 folds`` — a number from 2 to 10.
+- ``# 2–10 folds`` — a number from 2 to 10;
+- ``# mineral: of Figure 1``, ``# minerals: …`` — a mineral of the archive of 2019.
 
 In a list, each item has to be allowed. After any other comment only the type is checked.
 papermill itself merely warns of an unknown name, and takes any value.
@@ -15,6 +16,7 @@ papermill itself merely warns of an unknown name, and takes any value.
 from __future__ import annotations
 
 import ast
+import difflib
 import io
 import re
 import tokenize
@@ -23,13 +25,13 @@ from pathlib import Path
 
 import nbformat
 
+from . import rruff
+from ._problem import Refused
+
 _WORDS = re.compile(r'"[^"]*"(?:\s*\|\s*(?:"[^"]*"|path\b))+')
+_MINERAL = re.compile(r"minerals?:")
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"
 _RANGE = re.compile(rf"(?P<low>{_NUMBER})–(?P<high>{_NUMBER})")
-
-
-class Refused(ValueError):
-    """A parameter that no notebook has, or a value that it can't take; nothing has been run."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Parameter:
             if all(item in re.findall('"([^"]*)"', words[0]) for item in items):
                 return value
             takes_path = words[0].endswith("path")
-            if takes_path and (path := Path(value).expanduser()).exists():
+            if takes_path and value and (path := Path(value).expanduser()).exists():
                 return str(path.resolve())
             hint = " (there is no such file or folder)" if takes_path else ""
             raise Refused(f"{self.name} = {text}{hint} is none of {self.comment}")
@@ -62,7 +64,19 @@ class Parameter:
             low, high = float(limits["low"]), float(limits["high"])
             if not all(low <= item <= high for item in items):
                 raise Refused(f"{self.name} = {text} is out of range: {self.comment}")
+        if _MINERAL.match(self.comment):
+            self._refuse_unknown_minerals(items)
         return value
+
+    def _refuse_unknown_minerals(self, names: list) -> None:
+        known = rruff.manifest()["mineral"].unique()
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(str(name).capitalize(), known, cutoff=0.5)
+                hint = f"is it {' or '.join(close)}?" if close else "data/README.md lists them"
+                raise Refused(
+                    f"{self.name}: {name!r} is not a mineral of the archive of 2019: {hint}"
+                )
 
     def _literal(self, text):
         wanted = type(self.default)

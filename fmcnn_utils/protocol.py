@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from . import baselines, crossval, curation, paper, results, splits
+from .config import FMCNNConfig
 from .fits import FMCNN, Baseline, Model
-from .model import FMCNNConfig
 from .spectra import Spectra
 
 SEED = 0
@@ -61,7 +61,7 @@ def plan(spectra: Spectra, protocol: str, n_repeats: int, seed: int = SEED):
 
 
 def run(spectra: Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
-    """All models, both protocols; writes ``results/rruff``.
+    """All models, both protocols; writes ``results/rruff`` when all fits are done.
 
     Kept are ``scores.csv`` (a row per fit), ``predictions_PROTOCOL.csv.gz`` (a row per repeat and
     test spectrum, a column per model), ``splits_PROTOCOL.csv.gz`` (the fold that tests each file
@@ -77,7 +77,7 @@ def run(spectra: Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
         The scores.
     """
     models = AS_IN_PAPER | TUNED | RAW
-    scores, wrong = [], []
+    scores, wrong, long = [], [], {}
     for protocol in PROTOCOLS:
         curated, dealt = plan(spectra, protocol, n_repeats)
         outcome = crossval.run(curated, dealt, models, protocol=protocol, seed=SEED, **how)
@@ -85,9 +85,11 @@ def run(spectra: Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
         wrong.append(confusions(outcome.predictions))
         place = ["repeat", "fold", "file", "true"]
         wide = outcome.predictions.pivot(index=place, columns="model", values="predicted")
-        results.keep_gzip(wide[list(models)].reset_index(), f"predictions_{protocol}")
-        results.keep_gzip(crossval.split_table(curated, dealt), f"splits_{protocol}")
+        long[f"predictions_{protocol}"] = wide[list(models)].reset_index()
+        long[f"splits_{protocol}"] = crossval.split_table(curated, dealt)
     scores = pd.concat(scores, ignore_index=True)
+    for name, table in long.items():  # all at the end: no table of this run beside one of another
+        results.keep_gzip(table, name)
     results.keep(scores.round({"accuracy": 5, "macro_f1": 5, "top3": 5}), "scores")
     results.keep(pd.concat(wrong, ignore_index=True), "confusions")
     return scores

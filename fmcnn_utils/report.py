@@ -6,17 +6,22 @@ import pandas as pd
 
 from . import paper, protocol, results
 from ._io import ROOT, written_whole
+from ._problem import Refused
 
 README = ROOT / "README.md"
 START, END = "<!-- results: written by `make paper` -->", "<!-- end of results -->"
 
 
 def mean_and_sd(summary: pd.DataFrame, model: str) -> str:
-    """Accuracy ± standard deviation over the repeats, or a dash for a model that was not run."""
+    """Accuracy ± standard deviation over the repeats, or a dash for a model that was not run.
+
+    A single repeat has no standard deviation.
+    """
     if model not in summary.index:
         return "–"
     row = summary.loc[model]
-    return f"{row['accuracy']:.3f} ± {row['sd']:.3f}"
+    spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}"
+    return f"{row['accuracy']:.3f}{spread}"
 
 
 def _stated(row) -> str:
@@ -47,22 +52,34 @@ def markdown(scores: pd.DataFrame) -> str:
     repeats = scores["repeat"].nunique()
     first = scores[(scores["model"] == "FMCNN") & (scores["repeat"] == 0)]
     sizes = first.groupby("protocol")["n_test"].sum()
+    minerals = scores.groupby("protocol")["n_classes"].max()
+    what = f"mean ± standard deviation over {repeats} repeats" if repeats > 1 else "one repeat"
     lines += [
         "",
-        f"Accuracy on RRUFF, mean ± standard deviation over {repeats} repeats; {len(scores):,} "
-        f"fits. Random split: stratified 10-fold, {sizes['random']:,} spectra of 209 minerals. By "
-        f"specimen: 5-fold, no RRUFF ID on both sides, {sizes['specimen']:,} spectra of 97 "
-        "minerals. As in paper: the settings that the paper gives, on min–max scaled spectra. "
+        f"Accuracy on RRUFF, {what}; {len(scores):,} fits. "
+        f"Random split: stratified 10-fold, {sizes['random']:,} spectra of {minerals['random']} "
+        f"minerals. By specimen: 5-fold, no RRUFF ID on both sides, {sizes['specimen']:,} spectra "
+        f"of {minerals['specimen']} minerals. As in paper: the settings that the paper gives, on "
+        "min–max scaled spectra. "
         "Derived: from the gains that the paper's text states, in points or as ratios.",
     ]
     return "\n".join(lines)
 
 
 def update_readme() -> None:
-    """Write the table between its two marks in the README."""
+    """Write the table between its two marks in the README.
+
+    Raises:
+        Refused: if one of the marks is not there once, or they stand the wrong way round.
+    """
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
+    _, end, after = rest.partition(END)
+    if not end or text.count(START) + text.count(END) != 2:
+        raise Refused(
+            f"the results are kept, but {README.name} needs the lines `{START}` and `{END}` once "
+            "each, in this order, to show them: put them in and run the command again"
+        )
     with written_whole(README) as part:
         body = markdown(results.read("scores"))
         part.write_text(f"{before}{START}\n{body}\n{END}{after}", encoding="utf-8")

@@ -1,6 +1,7 @@
 """The kept results: tables and figures of the full protocol on the RRUFF archive.
 
-``make paper`` writes them, the notebooks and the README read them, and nothing else does either.
+``make paper`` writes them, but for those named after ``make atlas`` and ``make search``; the
+notebooks and the README read them. Nothing else does either.
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ def read(name: str) -> pd.DataFrame:
     """
     path = TABLES / f"{name}.csv"
     if not path.exists():
-        raise FileNotFoundError(
-            f"results/rruff/{name}.csv is missing: `make paper DATA=path/to/archive.zip` makes it"
-        )
+        raise FileNotFoundError(f"results/rruff/{name}.csv is missing: `{made_by(name)}` makes it")
     return pd.read_csv(path)
+
+
+def made_by(name: str) -> str:
+    """The command that makes a kept table or figure."""
+    command = name.partition("_")[0]
+    if command not in ("atlas", "search"):
+        command = "paper"
+    return f"make {command} DATA=path/to/archive.zip"

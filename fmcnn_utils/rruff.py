@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pandas as pd
 from . import _archive, _scan, spectra
 from ._archive import ArchiveError, UnreadableSpectrum, fingerprint, members
 from ._download import fetch
-from ._io import DATA, cache_folder, write_gzip, written_whole
+from ._io import DATA, cache_folder, cached, write_gzip
 from ._scan import Scan, parse
 from .spectra import GRID, Spectra, resample
 
@@ -44,11 +42,14 @@ class Archive:
         spectra: the Processed files, in the order of their names.
         unreadable: ``file`` and ``reason`` of each file that is not among them, RAW excepted.
         raw: number of RAW files, set aside: they are the same scans before baseline correction.
+        set_aside: ``file`` and number of ``lines`` of each spectrum some of whose lines are
+            neither header nor a point, see ``parse``.
     """
 
     spectra: Spectra
     unreadable: pd.DataFrame
     raw: int
+    set_aside: pd.DataFrame
 
 
 def read(path: str | Path, cache: bool = True) -> Archive:
@@ -62,6 +63,8 @@ def read(path: str | Path, cache: bool = True) -> Archive:
     Raises:
         FileNotFoundError, ArchiveError: with one sentence.
     """
+    if not str(path):  # pathlib takes it for the working folder
+        raise ArchiveError("the path of the archive is empty: give that of a zip file or folder")
     path = Path(path).expanduser()
     if not cache or not path.exists():
         return _read(path)
@@ -70,35 +73,30 @@ def read(path: str | Path, cache: bool = True) -> Archive:
         for module in (__file__, _archive.__file__, _scan.__file__, spectra.__file__)
     )
     key = hashlib.sha256((fingerprint(path) + code).encode()).hexdigest()[:16]
-    kept = cache_folder() / f"rruff-{key}.npz"
-    if kept.exists():
-        content = kept.read_bytes()
-        if content[-32:] == hashlib.sha256(content[:-32]).digest():
-            return _unpack(content)
-        warnings.warn(f"the cache {kept} is damaged and made anew", stacklevel=2)
-    archive = _read(path)
-    try:
-        content = _pack(archive)
-        with written_whole(kept) as part:
-            part.write_bytes(content + hashlib.sha256(content).digest())
-    except OSError as error:
-        warnings.warn(f"cannot write the cache {kept}: {error}", stacklevel=2)
-    return archive
+    return _unpack(cached(cache_folder() / f"rruff-{key}.npz", lambda: _pack(_read(path))))
 
 
 def load(path: str | Path, cache: bool = True) -> Spectra:
     """The Processed spectra of an archive, see ``read``; prints what was left out, if anything."""
     archive = read(path, cache)
+    left_out = []
     if archive.raw or len(archive.unreadable):
-        print(
-            f"{path}: {len(archive.spectra):,} spectra; set aside {archive.raw:,} RAW files and "
-            f"{len(archive.unreadable):,} that cannot be read (rruff.read(path).unreadable)"
+        left_out.append(
+            f"{archive.raw:,} RAW files and {len(archive.unreadable):,} that cannot be read "
+            "(rruff.read(path).unreadable)"
         )
+    if lines := archive.set_aside["lines"].sum():
+        left_out.append(
+            f"{lines:,} lines that are no points, of {len(archive.set_aside):,} files "
+            "(rruff.read(path).set_aside)"
+        )
+    if left_out:
+        print(f"{path}: {len(archive.spectra):,} spectra; set aside {', and '.join(left_out)}")
     return archive.spectra
 
 
 def _read(path: Path) -> Archive:
-    rows, X, unreadable, raw = [], [], [], 0
+    rows, X, unreadable, set_aside, raw = [], [], [], [], 0
     for file, content in members(path):
         if "__Raman_Data_RAW__" in file:
             raw += 1
@@ -111,6 +109,8 @@ def _read(path: Path) -> Archive:
             unreadable.append((file, str(error)))
             continue
         X.append(resample(scan.shift, scan.intensity))
+        if scan.set_aside:
+            set_aside.append((file, scan.set_aside))
     if not rows:
         first = f"; the first, {unreadable[0][0]}, {unreadable[0][1]}" if unreadable else ""
         raise ArchiveError(
@@ -121,6 +121,7 @@ def _read(path: Path) -> Archive:
         Spectra(np.stack(X), pd.DataFrame(rows), GRID, "RRUFF"),
         pd.DataFrame(unreadable, columns=["file", "reason"], dtype=object),
         raw,
+        pd.DataFrame(set_aside, columns=["file", "lines"]).astype({"lines": int}),
     )
 
 
@@ -172,30 +173,27 @@ def _identification(status: str) -> str:
     return "not stated"
 
 
-def _pack(archive: Archive) -> bytes:
-    """An npz of plain arrays: no pickle, so a foreign cache can run no code."""
+def _pack(archive: Archive) -> dict[str, np.ndarray]:
+    """An archive as plain arrays, ``TABLE/COLUMN`` for each column of its tables."""
     tables = {"meta": archive.spectra.meta, "unreadable": archive.unreadable}
+    tables["set_aside"] = archive.set_aside
     columns = {
         f"{table}/{name}": column.to_numpy(dtype="U" if column.dtype == object else None)
         for table, frame in tables.items()
         for name, column in frame.items()
     }
-    packed = io.BytesIO()
-    np.savez(packed, X=archive.spectra.X, raw=archive.raw, **columns)
-    return packed.getvalue()
+    return {"X": archive.spectra.X, "raw": np.array(archive.raw), **columns}
 
 
-def _unpack(content: bytes) -> Archive:
-    tables = {"meta": {}, "unreadable": {}}
-    with np.load(io.BytesIO(content), allow_pickle=False) as packed:
-        for key in packed.files:
-            table, _, name = key.partition("/")
-            if name:
-                column = packed[key]
-                tables[table][name] = column.astype(object) if column.dtype.kind == "U" else column
-        X, raw = packed["X"], int(packed["raw"])
-    meta, unreadable = (pd.DataFrame(columns) for columns in tables.values())
-    return Archive(Spectra(X, meta, GRID, "RRUFF"), unreadable, raw)
+def _unpack(packed: dict[str, np.ndarray]) -> Archive:
+    tables = {"meta": {}, "unreadable": {}, "set_aside": {}}
+    for key, column in packed.items():
+        table, _, name = key.partition("/")
+        if name:
+            tables[table][name] = column.astype(object) if column.dtype.kind == "U" else column
+    meta, unreadable, set_aside = (pd.DataFrame(columns) for columns in tables.values())
+    spectra = Spectra(packed["X"], meta, GRID, "RRUFF")
+    return Archive(spectra, unreadable, int(packed["raw"]), set_aside)
 
 
 def write_manifest(path: str | Path, out: str | Path = MANIFEST) -> None:

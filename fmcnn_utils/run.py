@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ._problem import Problem, Refused
+
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 
@@ -29,35 +31,54 @@ def paper(args) -> int:
     Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
     any time: the next run takes up where it was.
     """
-    from . import datasets, notebooks, parameters, protocol, report
+    from . import notebooks, parameters, protocol, report
 
-    values = {"DATA": args.data, "PROFILE": "full"} | dict(args.parameter)
+    values = {"DATA": args.data, "PROFILE": "full", "SEED": str(protocol.SEED)}
+    for name, _ in args.parameter:
+        if name in (*values, "REPEATS"):
+            raise Refused(f"-p {name} is not for paper, which sets it: see --data and --repeats")
     paths = notebooks.find(args.notebooks)
-    parameters.assign(paths, values)  # refuse before hours are spent
+    if any("REPEATS" in parameters.of_notebook(path) for path in paths):
+        values["REPEATS"] = str(args.repeats)
+    parameters.assign(paths, values | dict(args.parameter))  # refuse before hours are spent
+    spectra = _from_rruff(args.data)
     if not args.notebooks:
-        repeats = int(values.get("REPEATS", protocol.REPEATS))
-        protocol.run(datasets.load(args.data), repeats, scheduler=args.scheduler)
+        protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
         report.update_readme()
     return _run_all(args, BUILD / "paper", values)
 
 
 def search_settings(args) -> int:
     """Search for what the paper leaves open: results/rruff/search_MODEL.csv."""
-    from . import datasets, results, search
+    from . import results, search
 
-    spectra = datasets.load(args.data)
-    for model in args.models or search.candidates():
-        table = search.run(spectra, [model])
-        results.keep(table.round(4), f"search_{model.lower()}")
-        print(f"\n{table.round(4).to_string(index=False)}\n")
+    found = search.run(_from_rruff(args.data), args.models, n_jobs=args.jobs)
+    for model, table in found.round(4).groupby("model", sort=False):
+        table = table.dropna(axis="columns", how="all")  # only a network has weights
+        results.keep(table, f"search_{model.lower()}")
+        print(f"\n{table.to_string(index=False)}\n")
     return 0
+
+
+def _from_rruff(data: str):
+    """The spectra of an archive: what is kept in ``results/rruff`` is made from nothing else."""
+    from . import datasets
+
+    spectra = datasets.load(data)
+    if spectra.source != "RRUFF":
+        raise Refused(
+            f"{data} is not the RRUFF archive but {spectra.source}, and results/rruff is kept for "
+            "RRUFF: give --data rruff or the path of an archive"
+        )
+    return spectra
 
 
 def _run_all(args, folder: Path, values: dict) -> int:
     from . import atlas, notebooks, parameters
 
     paths = notebooks.find(args.notebooks)
-    values = {name: value for name, value in values.items() if value} | dict(args.parameter)
+    values = {name: value for name, value in values.items() if value is not None}
+    values |= dict(args.parameter)
     values_of = parameters.assign(paths, values)
     shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
     minutes = {}
@@ -88,12 +109,15 @@ def sweep(args) -> int:
     if others:
         raise FileNotFoundError(f"{args.notebook!r} begins more than one notebook's name")
     names = [name for name, *_ in args.parameter]
+    for name in names:
+        if names.count(name) > 1:
+            raise Refused(f"-p {name} is given more than once: put all its values behind one -p")
     runs = [  # all of them are looked at before the first is run
         parameters.assign([path], dict(zip(names, values, strict=True)))[path]
         for values in itertools.product(*(values for _, *values in args.parameter))
     ]
     if not runs:
-        raise ValueError("each -p takes a name and the values to try, e.g. -p SEED 0 1 2")
+        raise Refused("each -p takes a name and the values to try, e.g. -p SEED 0 1 2")
     folder = BUILD / "sweep" / path.stem
     shutil.rmtree(folder, ignore_errors=True)
     rows = []
@@ -171,10 +195,10 @@ def lab(args) -> int:
 
 def measure_atlas(args) -> int:
     """Measure the peak atlas anew from the RRUFF archive, into data/, and say how good it is."""
-    from . import atlas
+    from . import atlas, atlas_quality
 
     print(atlas.build(args.data))
-    print(atlas.assess(args.data).to_string(index=False))
+    print(atlas_quality.assess(args.data).to_string(index=False))
     return 0
 
 
@@ -188,7 +212,7 @@ def write_manifest(args) -> int:
 
 
 def clean(args) -> int:
-    """Remove build/ and the tools' caches; downloaded archives and .venv stay."""
+    """Remove build/ and the tools' caches; kept fits, downloaded archives and .venv stay."""
     for file in (ROOT / "data" / "cache").glob("*.npz"):  # archives as parsed
         file.unlink()
     for name in ("build", ".pytest_cache", ".ruff_cache", ".hypothesis"):
@@ -224,6 +248,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
             help="a parameter of a notebook (may be given more than once)",
         )
 
+    def takes_jobs(added):
+        added.add_argument(
+            "--jobs", metavar="N", type=_count, default=2, help="processes to fit with (default: 2)"
+        )
+
     def takes_notebooks(added):
         added.add_argument(
             "notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)"
@@ -237,6 +266,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     added = command("paper", paper)
     takes_notebooks(added)
     takes_parameters(added, default="rruff", help="rruff (default), or the path of an archive")
+    added.add_argument(
+        "--repeats",
+        metavar="N",
+        type=int,
+        choices=range(1, 11),
+        default=10,
+        help="of the cross-validations, 1 to 10 (default: 10, the paper's)",
+    )
+    takes_jobs(added)
     added.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster to compute on")
     added = command("sweep", sweep)
     # argparse's own puts NOTEBOOK behind -p, which would take it for a value.
@@ -261,6 +299,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "models", nargs="*", metavar="MODEL", help="e.g. KNN SVM (default: all five)"
     )
     added.add_argument("--data", default="rruff", metavar="SOURCE", help="as for paper")
+    takes_jobs(added)
     command("clean", clean)
     args, args_of_lab = parser.parse_known_args(argv)
     if args_of_lab and args.command != "lab":
@@ -268,12 +307,23 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return argparse.Namespace(**vars(args), args_of_lab=args_of_lab)
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code.
+
+    A ``Problem``, and what the system refuses, is said in one sentence. Any other exception is a
+    fault of the code, and shows its traceback.
+    """
     args = parse(argv)
     try:
         return args.run(args)
-    except (FileNotFoundError, ValueError) as problem:  # said in one sentence where it was found
+    except (Problem, FileNotFoundError, PermissionError, ConnectionError) as problem:
         print(problem, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -15,8 +15,9 @@ from dataclasses import asdict
 import pandas as pd
 
 from . import crossval, curation, splits
+from ._problem import Refused
+from .config import FMCNNConfig
 from .fits import FMCNN, Baseline, Model
-from .model import FMCNNConfig
 from .spectra import Spectra
 
 SEED = 1000
@@ -91,12 +92,12 @@ def run(spectra: Spectra, models: list[str] | None = None, **how) -> pd.DataFram
         ``weights`` (FMCNN).
 
     Raises:
-        ValueError: for an unknown model.
+        Refused: for an unknown model, a ``ValueError``.
     """
     tried = candidates()
     for name in models or []:
         if name not in tried:
-            raise ValueError(f"model {name!r} is not one of {', '.join(tried)}")
+            raise Refused(f"model {name!r} is not one of {', '.join(tried)}")
     random, whole = curation.paper_rule(spectra), curation.specimen_rule(spectra)
     kinds = {
         "random": (random, splits.stratified(random.minerals, n_repeats=1, seed=SEED)[:3]),

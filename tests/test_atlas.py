@@ -1,12 +1,14 @@
 import gzip
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import rruff_files as rf
 
-from fmcnn_utils import atlas, rruff
+from fmcnn_utils import atlas, atlas_quality, datasets, rruff
 from fmcnn_utils.peaks import MAX_PEAKS, WIDTHS, height_step, measure, profile
 from fmcnn_utils.results import TABLES
 from fmcnn_utils.spectra import GRID, Spectra
@@ -23,6 +25,19 @@ def rebuilt():
 def test_profile_has_the_height_1_and_the_width_at_half_of_it(shape):
     left, middle, right = profile(np.array([396, 400, 404]), 400, 8, shape)
     assert (left, middle, right) == pytest.approx((0.5, 1, 0.5))
+
+
+def test_opening_the_data_starts_no_library_for_figures_or_models():
+    code = (
+        "import sys; from fmcnn_utils import datasets; "
+        "print({'matplotlib', 'seaborn', 'IPython', 'sklearn', 'tensorflow'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
+
+
+def test_a_source_that_there_is_not_is_answered_with_those_that_there_are():
+    with pytest.raises(FileNotFoundError, match=r"'rruf' is no .* 'atlas', 'rruff', or the path"):
+        datasets.load("rruf")
 
 
 def test_profile_is_gaussian_at_shape_0_and_lorentzian_at_1():
@@ -130,13 +145,13 @@ def test_the_kept_figures_are_within_what_is_accepted():
 def test_quality_of_spectra_against_themselves_and_against_others(rebuilt):
     common = rebuilt.meta["mineral"].isin(["Actinolite", "Albite", "Zircon"])
     few = rebuilt.take(common.to_numpy())
-    table = atlas.quality(few, few, n_jobs=1)
+    table = atlas_quality.quality(few, few, n_jobs=1)
     assert (table["real"] == table["atlas"]).all()
     blurred = Spectra(few.X + 0.2 * few.X.max(), few.meta, few.grid, "blurred")
     blurred.X[:, ::2] = 0
-    assert atlas.r2(few, blurred).max() < 0.9
+    assert atlas_quality.r2(few, blurred).max() < 0.9
     with pytest.raises(ValueError, match="in the same order"):
-        atlas.r2(few, few.take(np.arange(len(few))[::-1]))
+        atlas_quality.r2(few, few.take(np.arange(len(few))[::-1]))
 
 
 def test_another_archive_is_refused_with_the_number_of_spectra_it_lacks(tmp_path):
@@ -161,7 +176,7 @@ def test_a_build_gives_the_committed_bytes(archive, tmp_path, monkeypatch):
 
 
 def test_rebuilt_spectra_explain_the_real_ones(real, rebuilt):
-    explained = atlas.r2(real, rebuilt)
+    explained = atlas_quality.r2(real, rebuilt)
     assert np.median(explained) >= 0.985
     assert np.percentile(explained, 5) >= 0.93
     kept = pd.read_csv(TABLES / "atlas_r2.csv.gz")

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fmcnn_utils import crossval, protocol, report, results
+from fmcnn_utils import crossval, figures, protocol, report, results
+from fmcnn_utils._problem import Refused
 from fmcnn_utils.fits import Baseline
 from fmcnn_utils.spectra import GRID, Spectra
 
@@ -44,6 +45,58 @@ def test_run_keeps_scores_predictions_splits_and_confusions(small):
     assert list(results.read("confusions").columns) == [
         *("protocol", "model", "true", "predicted", "times", "share")
     ]
+
+
+def test_nothing_is_kept_of_a_run_that_stops_half_way(small, monkeypatch):
+    def stop(spectra):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(protocol.curation, "specimen_rule", stop)
+    with pytest.raises(KeyboardInterrupt):
+        protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
+    assert list(small.iterdir()) == []
+
+
+def test_readme_table_of_one_repeat_counts_its_minerals(small, tmp_path, monkeypatch):
+    scores = protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
+    scores["optimistic_accuracy"] = scores["epochs"] = 1.0
+    results.keep(scores, "scores")
+    readme = tmp_path / "README.md"
+    monkeypatch.setattr(report, "README", readme)
+    readme.write_text(f"above\n{report.START}\nold\n{report.END}\nbelow\n", encoding="utf-8")
+    report.update_readme()
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"above\n{report.START}\n|")
+    assert text.endswith(f"{report.END}\nbelow\n")
+    assert "one repeat; 30 fits" in text
+    assert text.count("72 spectra of 6 minerals") == 2
+    assert not {"old", "nan", "±", "209"} & set(text.split())
+
+
+@pytest.mark.parametrize("marks", ["", report.END + report.START, 2 * (report.START + report.END)])
+def test_readme_without_its_marks_is_refused(marks, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
+    report.README.write_text(marks, encoding="utf-8")
+    with pytest.raises(Refused, match="once each, in this order"):
+        report.update_readme()
+    assert report.README.read_text(encoding="utf-8") == marks
+
+
+def test_a_missing_table_or_figure_is_named_with_the_command_that_makes_it(small, monkeypatch):
+    monkeypatch.setattr(results, "FIGURES", small)
+    for name in ("atlas", "search", "paper"):
+        with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
+            results.read(f"{name}_table")
+        with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
+            figures.show_kept(f"{name}_figure", "alt")
+
+
+def test_a_figure_is_kept_whole_in_a_folder_made_for_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "FIGURES", tmp_path / "new")
+    figures.keep(figures.plt.figure(figsize=(1, 1)), "one")
+    (file,) = (tmp_path / "new").iterdir()
+    assert file.name == "one.png"
+    assert file.read_bytes().startswith(b"\x89PNG")
 
 
 def test_first_repeats_do_not_depend_on_how_many_follow():

@@ -116,6 +116,17 @@ def test_load_says_what_was_left_out(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_lines_set_aside_are_told_by_file_from_the_cache_too(tmp_path, capsys):
+    words = text(blank="free text\nand more\n")
+    path = zipped(tmp_path / "a.zip", {name(): text(), name(angle="45"): words})
+    for _ in range(2):
+        rruff.load(path)
+        said = capsys.readouterr().out
+        assert "2 spectra; set aside 2 lines that are no points, of 1 files" in said
+        table = rruff.read(path).set_aside
+        assert table.to_numpy().tolist() == [[name(angle="45"), 2]]
+
+
 def test_meta_comes_from_the_header_and_the_file_name(tmp_path):
     status = "The identification of this mineral is confirmed by electron back-scatter diffraction"
     file = name(mount="X070005.3", mineral="AxiniteFe", laser="632.8", angle="45-000")
@@ -242,6 +253,8 @@ def test_what_is_no_archive_is_refused_with_a_sentence(tmp_path):
     for file in ("cut.zip", "page.zip", "nothing.zip"):
         with pytest.raises(rruff.ArchiveError, match=f"{file} is not a whole zip file"):
             rruff.read(tmp_path / file)
+    with pytest.raises(rruff.ArchiveError, match="the path of the archive is empty"):
+        rruff.read("")
     with pytest.raises(FileNotFoundError, match="there is no archive at"):
         rruff.read(tmp_path / "absent.zip")
     (tmp_path / "folder").mkdir()
@@ -275,6 +288,7 @@ def small(tmp_path):
 def assert_same(a, b):
     pd.testing.assert_frame_equal(a.spectra.meta, b.spectra.meta)
     pd.testing.assert_frame_equal(a.unreadable, b.unreadable)
+    pd.testing.assert_frame_equal(a.set_aside, b.set_aside)
     np.testing.assert_array_equal(a.spectra.X, b.spectra.X)
     assert (a.raw, a.spectra.X.dtype, a.spectra.source) == (b.raw, b.spectra.X.dtype, "RRUFF")
 

@@ -1,12 +1,16 @@
 """Parameters are refused before anything runs; notebooks run, fail and are read as promised."""
 
+import html
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import pytest
 
-from fmcnn_utils import claims, notebooks, parameters, run
+from fmcnn_utils import claims, datasets, notebooks, parameters, protocol, report, run, search
+from fmcnn_utils._problem import Problem
 
 PARAMETERS = """\
 DATA = "atlas"  # "atlas" | "rruff" | path of an archive
@@ -16,7 +20,7 @@ RATE = 0.001  # 1e-6–0.1: Adam's step, alpha = 0.001 in the paper
 MINERALS = [
     "Albite",
     "Zircon",
-]  # names as in RRUFF
+]  # minerals: to show
 """
 WORK = """\
 import sys
@@ -25,6 +29,11 @@ check("accuracy", 0.9 + SEED / 1000, 0.89, 0.95)
 check("mean difference", -0.01, -0.10, 0.10, digits=2)
 print(sys.prefix)
 """
+
+
+PIXEL = b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def write(path: Path, *cells: str) -> Path:
@@ -86,15 +95,99 @@ def test_allowed_values(notebook, name, text, value):
         ("RATE", "1", "RATE = 1 is out of range: 1e-6–0.1"),
         ("RATE", "nan", "RATE = nan is not of the type float"),
         ("MINERALS", "Quartz", "MINERALS = Quartz is not of the type list"),
+        ("MINERALS", '["Quartz", "Albit"]', "'Albit' is not a mineral .* is it Albite"),
     ],
 )
 def test_refused_before_anything_runs(notebook, name, text, said, monkeypatch, capsys):
     monkeypatch.setattr(notebooks, "execute", lambda *_: pytest.fail("runs"))
-    for command in ("reproduce", "paper --data atlas", "sweep 01"):
+    monkeypatch.setattr(datasets, "load", lambda *_: pytest.fail("loads"))
+    for command in ("reproduce", "paper", "sweep 01"):
+        fixed = command == "paper" and name in ("DATA", "PROFILE", "SEED")
+        expected = f"-p {name} is not for paper" if fixed else said.replace("|", r"\|")
         assert run.main([*command.split(), "-p", name, text]) == 2
         printed = capsys.readouterr()
-        assert pd.Series([printed.err]).str.contains(said.replace("|", r"\|"))[0]
+        assert re.search(expected, printed.err)
         assert printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["paper", "search"])
+def test_what_is_not_rruff_is_never_kept_as_rruff(command, notebook, monkeypatch, capsys):
+    for module in (protocol, search):
+        monkeypatch.setattr(module, "run", lambda *_, **__: pytest.fail("runs"))
+    assert run.main([command, "--data", "atlas"]) == 2
+    said = capsys.readouterr().err
+    assert "atlas is not the RRUFF archive but atlas (rebuilt from measured peaks)" in said
+    assert said.count("\n") == 1
+
+
+def test_paper_takes_repeats_and_jobs(notebook, monkeypatch):
+    text = notebook.read_text(encoding="utf-8")
+    notebook.write_text(text.replace("SEED = 0 ", "REPEATS = 10 "), encoding="utf-8")
+    write(notebook.with_name("02-two.ipynb"), "1")
+    ran = []
+    monkeypatch.setattr(run, "_from_rruff", lambda data: f"spectra of {data}")
+    monkeypatch.setattr(protocol, "run", lambda *given, **how: ran.append((given, how)))
+    monkeypatch.setattr(report, "update_readme", lambda: None)
+    monkeypatch.setattr(notebooks, "execute", lambda _, output, values: ran.append(values) or 0)
+    monkeypatch.setattr(notebooks, "write_html", lambda output: output)
+    monkeypatch.setattr(notebooks, "write_index", lambda *_: None)
+    monkeypatch.setattr(notebooks, "numbers", lambda *_: "")
+    assert run.main(["paper", "--repeats", "3", "--jobs", "1"]) == 0
+    (given, how), one, two = ran
+    assert given == ("spectra of rruff", 3)
+    assert how["n_jobs"] == 1
+    assert one == {"DATA": "rruff", "PROFILE": "full", "REPEATS": 3}
+    assert two == {"DATA": "rruff", "PROFILE": "full", "SEED": 0}
+    for wrong in (["--repeats", "11"], ["--jobs", "0"]):
+        with pytest.raises(SystemExit):
+            run.main(["paper", *wrong])
+    assert run.main(["paper", "-p", "REPEATS", "3"]) == 2
+
+
+@pytest.mark.parametrize("error", [Problem, ConnectionError, PermissionError, FileNotFoundError])
+def test_what_the_user_can_put_right_is_said_in_one_sentence(error, monkeypatch, capsys):
+    def refuse(names):
+        raise error("put it right")
+
+    monkeypatch.setattr(notebooks, "find", refuse)
+    assert run.main(["reproduce"]) == 2
+    assert capsys.readouterr().err == "put it right\n"
+
+
+def test_a_fault_of_the_code_shows_its_traceback(monkeypatch):
+    monkeypatch.setattr(notebooks, "find", lambda names: int("one"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        run.main(["reproduce"])
+
+
+def test_sweep_over_one_parameter_twice_is_refused(notebook, capsys):
+    assert run.main(["sweep", "01", "-p", "SEED", "1", "-p", "SEED", "2"]) == 2
+    assert "-p SEED is given more than once" in capsys.readouterr().err
+
+
+def test_pages_describe_each_picture_in_its_own_words(project):
+    alts = ["One <spectrum> & its bands", "", 'The "best" model']
+    cells = [
+        f"from IPython.display import Image, display\n"
+        f"display(Image({PIXEL!r}), metadata={{'image/png': {{'alt': {alt!r}}}}})"
+        for alt in alts
+    ]
+    path = write(project / "01-one.ipynb", *cells)
+    output = project / "run" / path.name
+    notebooks.execute(path, output, {})
+    page = notebooks.write_html(output).read_text(encoding="utf-8")
+    assert "No description has been provided" not in page
+    assert [html.unescape(alt) for alt in re.findall('<img alt="(.*?)"', page)] == alts
+
+
+def test_both_sources_end_to_end(archive, tmp_path, monkeypatch):
+    """The two quickest notebooks, on the atlas and on the real archive."""
+    for data, source in (("atlas", "atlas (rebuilt"), (str(archive), "RRUFF")):
+        monkeypatch.setattr(run, "BUILD", tmp_path / source)
+        assert run.main(["reproduce", "--data", data, "00", "02"]) == 0
+        folder = tmp_path / source / "reproduce"
+        assert source in (folder / "index.html").read_text(encoding="utf-8")
+        assert {"00", "02"} == {page.name[:2] for page in folder.glob("0*.html")}
 
 
 def test_path_of_an_archive_is_made_absolute(notebook, monkeypatch):
