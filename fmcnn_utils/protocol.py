@@ -21,8 +21,8 @@ REPEATS = paper.REPEATS
 PROTOCOLS = ("random", "specimen")
 
 #: What the paper gives, on min–max scaled spectra; it does not name its own scaling. What else it
-#: leaves open for FMCNN comes from a first look at ``search``'s candidates, as do the tuned settings
-#: below; the full search is still to be run. The order is that of the tables.
+#: leaves open for FMCNN comes from a first look at ``search``'s candidates, as the tuned settings
+#: below do; the full search is still to be run. The order is that of the tables.
 AS_IN_PAPER: dict[str, Model] = {
     "FMCNN": FMCNN(FMCNNConfig(normalisation="minmax"), optimistic=True),
     **{name: Baseline(name) for name in baselines.NAMES},
