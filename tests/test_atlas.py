@@ -123,9 +123,9 @@ def test_both_tables_together_are_smaller_than_2_megabytes():
     assert atlas.PEAKS.stat().st_size + rruff.MANIFEST.stat().st_size < 2_000_000
 
 
-def test_a_damaged_cache_is_made_anew_with_a_word(rebuilt, tmp_path, monkeypatch):
+def test_a_damaged_cache_is_made_anew_with_a_word(tmp_path, monkeypatch):
     monkeypatch.setattr(atlas, "cache_folder", lambda: tmp_path)
-    atlas.load()
+    rebuilt = atlas.load()
     (kept,) = tmp_path.iterdir()
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
