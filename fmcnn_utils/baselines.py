@@ -24,7 +24,7 @@ def round_intensities(X: np.ndarray) -> np.ndarray:
     """Each spectrum's intensities as ``LEVELS`` steps between its minimum and maximum.
 
     A tree looks for its thresholds among the distinct values of a feature. With fewer of them the
-    same algorithm is several times faster and no less accurate; ``benchmarks/`` measures both.
+    same algorithm is several times faster.
     """
     return np.round(normalise(X, "minmax") * (LEVELS - 1))
 

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-#: The reference in one line.
-CITATION = "Guo, Yu, Tian, Lv and Xue, Spectroscopy 35(11), 37–46 (2020)"
-
 # Section "Dataset Description"
 ARCHIVE_SPECTRA = 3696
 ARCHIVE_MINERALS = 222
@@ -42,18 +39,6 @@ GAIN_OVER_SVM, GAIN_OVER_LDA = 0.024, 0.15
 #: Minerals of Figure 1 and Figure 5.
 FIGURE_1_MINERAL = "Albite"
 FIGURE_5_MINERALS = ("Actinolite", "Adamite", "Witherite", "Zircon")
-
-#: What the paper does not say, and so has to be chosen; the notebooks name each choice.
-LEFT_OPEN = (
-    "number of filters, kernel width and stride of the first convolution",
-    "widths of the fire module",
-    "size of the pooling",
-    "units of the dense layer",
-    "λ of the L2 penalty",
-    "batch size, number of epochs, patience, and what early stopping watches",
-    "normalisation of the intensities",
-    "whether the folds are stratified",
-)
 
 
 def table_1() -> pd.DataFrame:
