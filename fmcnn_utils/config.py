@@ -31,7 +31,7 @@ class FMCNNConfig:
     normalisation: str = "sqrt"  # open: see spectra.normalise
     filters: int = 16  # open: output maps of the first convolution
     kernel: int = 16  # open: its length, in points of 1 cm⁻¹
-    stride: int = 2  # open
+    stride: int = 4  # open
     squeeze: int = 8  # open: maps of the fire module's 1×1 squeeze
     expand1: int = 16  # open: maps of its 1×1 expand
     expand3: int = 16  # open: maps of its 3×1 expand

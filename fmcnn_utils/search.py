@@ -29,17 +29,14 @@ def candidates() -> dict[str, dict[str, Model]]:
     base = FMCNNConfig()
     one_by_one = [
         *({"normalisation": how} for how in ("none", *scaled)),
-        *({"kernel": points} for points in (4, 8, 32)),
-        *({"stride": points} for points in (1, 4)),
-        *({"filters": maps} for maps in (8, 32)),
+        *({"kernel": points} for points in (8, 32)),
+        *({"stride": 2, "pool": points} for points in (4, 8)),
+        *({"pool": points} for points in (8, 16)),
         {"squeeze": 4, "expand1": 8, "expand3": 8},
         {"squeeze": 16, "expand1": 32, "expand3": 32},
-        *({"pool": points} for points in (2, 8, 16)),
         {"dense": 128},
         *({"l2": penalty} for penalty in (1e-5, 3e-4)),
-        *({"batch": spectra} for spectra in (32, 128)),
-        {"bn_momentum": 0.99},
-        {"monitor": "accuracy"},
+        {"batch": 128},
         {"refit": False},
     ]
     networks = {"as chosen": FMCNN(base)}
@@ -54,7 +51,9 @@ def candidates() -> dict[str, dict[str, Model]]:
             for more in ({}, {"n_neighbors": 3})
         ],
         "RF": [
-            {"normalisation": how, **more} for how in scaled for more in ({}, {"max_features": 0.1})
+            {"normalisation": how, **more}
+            for how in scaled
+            for more in ({}, {"max_features": "log2"})
         ],
         "SVM": [
             {"normalisation": how, "C": penalty}

@@ -20,8 +20,8 @@ def test_layers_stand_in_the_papers_order():
 def test_default_network_has_the_documented_size():
     model = build(FMCNNConfig())
     assert model.input_shape == (None, 1360, 1)
-    assert model.get_layer("pool").output.shape[1:] == (168, 32)
-    assert model.count_params() == 1_124_809
+    assert model.get_layer("pool").output.shape[1:] == (84, 32)
+    assert model.count_params() == 563_017
 
 
 def test_map_length_is_what_keras_computes():
