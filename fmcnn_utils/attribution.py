@@ -17,14 +17,20 @@ gradient × input          x · ∂score/∂x; signed
 integrated gradients      x · mean of ∂score/∂x on the way from the empty spectrum, 0, to x;
                           signed (Sundararajan, Taly and Yan, "Axiomatic Attribution for Deep
                           Networks", 2017)
-Grad-CAM                  maps of a layer, weighted by their mean gradients, positive part
-                          (Selvaraju et al.)
+Grad-CAM                  maps of a layer, weighted by their mean gradients; of the sum, the
+                          positive part (Selvaraju et al.)
 occlusion                 fall of the score when a window around the point is set to 0; signed
                           (Zeiler and Fergus, 2014)
 spectrum                  x itself: the baseline that an explanation has to beat
 ========================  ========================================================================
 
 0 stands for "no signal" throughout: it is the baseline of a normalised spectrum.
+
+Grad-CAM gives a map one weight for the whole axis. That suits networks that average their maps at
+the end; FMCNN's dense layer weighs every position by itself, and often nothing positive is left.
+
+Xplique has most of these, but its environment is heavy and its Grad-CAM is made for images:
+``benchmarks/xplique_agreement.py`` says more, and shows that the two agree.
 """
 
 from __future__ import annotations
@@ -36,9 +42,10 @@ import numpy as np
 from .deconv import deconvolve
 from .model import keras, tf
 
-#: Points of the path of integrated gradients (the middles of as many equal steps).
+#: Equal steps of the path of integrated gradients. The gradient is taken in their middles, so never
+#: for the empty spectrum, where all values in a pool's window are equal and it is arbitrary.
 STEPS = 32
-#: Width of the window of occlusion, and how far it moves each time, in points.
+#: Width of the window of occlusion, about a band's, and how far it moves each time, in points.
 WIDTH, STEP = 16, 4
 
 _RECTIFIERS = {"deconvolution": "leaky", "deconvolution, ReLU": "relu"}
@@ -73,13 +80,13 @@ def attribute(
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
-    X = _fitting(model, X)
+    X, classes = _fitting(model, X, classes)
     if method == "spectrum":
         return X.copy()
     if method in _RECTIFIERS:
         return np.abs(deconvolve(model, X, layer, rectifier=_RECTIFIERS[method], batch=batch))
     explain = _grad_cam(model, layer) if method == "Grad-CAM" else _BY_SCORE[method](model)
-    return _in_batches(explain, X, _known(model, X, classes, batch), batch)
+    return _in_batches(explain, model, X, classes, batch)
 
 
 def scores(model: keras.Model, X, classes=None, *, batch: int = 256) -> np.ndarray:
@@ -87,8 +94,7 @@ def scores(model: keras.Model, X, classes=None, *, batch: int = 256) -> np.ndarr
 
     The arguments are those of ``attribute``, and so is what is raised.
     """
-    X = _fitting(model, X)
-    return _in_batches(_score(model), X, _known(model, X, classes, batch), batch)
+    return _in_batches(_score(model), model, *_fitting(model, X, classes), batch)
 
 
 def centres(model: keras.Model, layer: str) -> np.ndarray:
@@ -98,8 +104,8 @@ def centres(model: keras.Model, layer: str) -> np.ndarray:
     first one, less what is padded in front of it, and moves by ``stride`` positions.
 
     Returns:
-        In points of the axis, (positions,), equally spaced. FMCNN's default has its pool's
-        positions at 10.5, 18.5, … 1346.5 of the points 0 … 1359.
+        In points of the axis, (positions,), equally spaced: with 1,360 points, a kernel of 16, a
+        stride of 4 and a pool of 4, the pool's positions are at 13.5, 29.5, … 1341.5.
 
     Raises:
         ValueError: if the model has no such layer, or the layer has no maps.
@@ -170,9 +176,9 @@ def _integrated_gradients(model) -> Callable:
 def _grad_cam(model, layer) -> Callable:
     """Drawn on the axis by straight lines between the positions' ``centres``, constant beyond.
 
-    Grad-CAM's usual code stretches the map over the whole input as if it were an image. Without
-    padding a map covers less than the axis, and that moves the pool of FMCNN's default by 7 points
-    at one end and 9 at the other, about the width of a band.
+    Grad-CAM's usual code resizes the map to the whole input as if it were an image. Without
+    padding a map covers less than the axis, so that resizing draws the first position of the pool
+    in the example of ``centres`` 6 points too low and the last one 10 too high: a band's width.
     """
     at = centres(model, layer)
     to_axis = tf.constant(
@@ -226,38 +232,39 @@ METHODS = (
 )
 
 
-def _in_batches(function, X, classes, batch) -> np.ndarray:
+def _in_batches(explain, model, X, classes, batch) -> np.ndarray:
+    if classes is None:
+        classes = model.predict(X[..., None], batch_size=batch, verbose=0).argmax(axis=1)
     parts = [
-        function(tf.constant(X[i : i + batch]), tf.constant(classes[i : i + batch]))
+        explain(tf.constant(X[i : i + batch]), tf.constant(classes[i : i + batch]))
         for i in range(0, len(X), batch)
     ]
     return np.concatenate(parts)
 
 
-def _fitting(model, X) -> np.ndarray:
+def _fitting(model, X, classes) -> tuple[np.ndarray, np.ndarray | None]:
+    """``X`` and ``classes`` as arrays, if they fit the network."""
     last = model.layers[-1]
-    if getattr(last, "activation", None) is not keras.activations.softmax:
-        raise ValueError(f"the network ends in {last.name!r}: give one that ends in a softmax")
+    is_dense = isinstance(last, keras.layers.Dense)
+    if not is_dense or last.activation is not keras.activations.softmax:
+        raise ValueError(f"the network ends in {last.name!r}: give one with a dense softmax there")
     X = np.asarray(X, dtype=np.float32)
     points = model.input.shape[1]
     if X.ndim != 2 or X.shape[1] != points or not len(X):
         raise ValueError(f"X has shape {X.shape}: give (spectra, {points}), at least one spectrum")
     if not np.isfinite(X).all():
         raise ValueError("X holds values that are not finite numbers: clean it first")
-    return X
-
-
-def _known(model, X, classes, batch) -> np.ndarray:
     if classes is None:
-        return model.predict(X[..., None], batch_size=batch, verbose=0).argmax(axis=1)
-    classes, last = np.asarray(classes), model.output.shape[1] - 1
+        return X, None
+    classes = np.asarray(classes)
     if classes.shape != (len(X),) or not np.issubdtype(classes.dtype, np.integer):
         raise ValueError(
             f"classes has shape {classes.shape} and type {classes.dtype}: "
             f"give one whole number for each of the {len(X)} spectra"
         )
-    if classes.min() < 0 or classes.max() > last:
+    if classes.min() < 0 or classes.max() >= last.units:
         raise ValueError(
-            f"classes run from {classes.min()} to {classes.max()}: the network knows 0 to {last}"
+            f"classes run from {classes.min()} to {classes.max()}: "
+            f"the network knows 0 to {last.units - 1}"
         )
-    return classes
+    return X, classes
