@@ -27,7 +27,7 @@ UNRELATED = "neither"
 
 def readable(formula: str) -> str:
     """A formula with Unicode subscripts and superscripts, for tables and titles of figures."""
-    formula = formula.replace("[box]", "□")
+    formula = re.sub(r"_Σ=[^_]+_", "", formula).replace("[box]", "□")
     formula = re.sub(r"\^([^^]+)\^", lambda m: m[1].translate(_SUPERSCRIPTS), formula)
     return re.sub(r"_([^_]+)_", lambda m: m[1].translate(_SUBSCRIPTS), formula)
 

@@ -31,6 +31,7 @@ def test_what_is_no_formula_of_rruff_is_refused(formula):
 
 
 def test_readable():
+    assert formulas.readable("(Mg_4_Fe_1_)_Σ=5_Si_8_") == "(Mg₄Fe₁)Si₈"
     assert formulas.readable("[box]Ca_2_Fe^3+^(SiO_4_)_1.5_·H_2_O") == "□Ca₂Fe³⁺(SiO₄)₁.₅·H₂O"
 
 
