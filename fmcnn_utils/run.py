@@ -31,7 +31,7 @@ def paper(args) -> int:
     Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
     any time: the next run takes up where it was.
     """
-    from . import notebooks, parameters, protocol, report
+    from . import explained, notebooks, parameters, pretrained, protocol, report, results
 
     values = {"DATA": args.data, "PROFILE": "full", "SEED": str(protocol.SEED)}
     for name, _ in args.parameter:
@@ -44,6 +44,8 @@ def paper(args) -> int:
     spectra = _from_rruff(args.data)
     if not args.notebooks:
         protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
+        pretrained.make(spectra)
+        results.keep(explained.run(spectra, n_jobs=args.jobs).round(4), "attribution")
         report.update_readme()
     return _run_all(args, BUILD / "paper", values)
 

@@ -29,13 +29,13 @@ def candidates() -> dict[str, dict[str, Model]]:
     base = FMCNNConfig()
     one_by_one = [
         *({"normalisation": how} for how in ("none", *scaled)),
-        *({"kernel": points} for points in (8, 32)),
-        *({"stride": 2, "pool": points} for points in (4, 8)),
+        {"kernel": 8},
+        {"stride": 2, "pool": 8},
         *({"pool": points} for points in (8, 16)),
         {"squeeze": 4, "expand1": 8, "expand3": 8},
         {"squeeze": 16, "expand1": 32, "expand3": 32},
         {"dense": 128},
-        *({"l2": penalty} for penalty in (1e-5, 3e-4)),
+        {"l2": 1e-5},
         {"batch": 128},
         {"refit": False},
     ]

@@ -9,7 +9,19 @@ import nbformat
 import pandas as pd
 import pytest
 
-from fmcnn_utils import claims, datasets, notebooks, parameters, protocol, report, run, search
+from fmcnn_utils import (
+    claims,
+    datasets,
+    explained,
+    notebooks,
+    parameters,
+    pretrained,
+    protocol,
+    report,
+    results,
+    run,
+    search,
+)
 from fmcnn_utils._problem import Problem
 
 PARAMETERS = """\
@@ -127,7 +139,11 @@ def test_paper_takes_repeats_and_jobs(notebook, monkeypatch):
     ran = []
     monkeypatch.setattr(run, "_from_rruff", lambda data: f"spectra of {data}")
     monkeypatch.setattr(protocol, "run", lambda *given, **how: ran.append((given, how)))
-    monkeypatch.setattr(report, "update_readme", lambda: None)
+    for module, name in ((pretrained, "make"), (report, "update_readme"), (results, "keep")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(
+        explained, "run", lambda spectra, n_jobs: pd.DataFrame({"n_jobs": [n_jobs]})
+    )
     monkeypatch.setattr(notebooks, "execute", lambda _, output, values: ran.append(values) or 0)
     monkeypatch.setattr(notebooks, "write_html", lambda output: output)
     monkeypatch.setattr(notebooks, "write_index", lambda *_: None)
