@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from . import atlas, curation, fits, protocol, rruff, training, trials
+from . import atlas, curation, fits, planted, protocol, rruff, sanity, training, trials
 from ._io import cache_folder
 from .config import FMCNNConfig
 from .spectra import Spectra, normalise
@@ -85,7 +85,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Methods (rows) against tests (columns): mean ± standard deviation over the folds."""
     own = table[table["method"] != ""]
     text = own.groupby(["method", "test"], sort=False)["value"].agg(_mean_and_sd)
-    return text.unstack()[own["test"].unique()].loc[own["method"].unique()]
+    wide = text.unstack(fill_value="")
+    return wide.loc[own["method"].unique(), own["test"].unique()]
 
 
 def _mean_and_sd(values: pd.Series) -> str:
@@ -115,8 +116,8 @@ def _peaks(curated: Spectra) -> pd.DataFrame:
 def _code() -> str:
     """Checksum of the code that a fold runs through."""
     digest = hashlib.sha256(fits.code_version(fits.FMCNN()).encode())
-    own = ("peaks", "deconv", "attribution", "faithfulness", "planted", "trials", "explained")
-    for name in own:
+    explaining = ("peaks", "deconv", "attribution")
+    for name in (*explaining, "faithfulness", "trials", "sanity", "planted", "explained"):
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()
 
@@ -134,9 +135,9 @@ def _fold(split: Split, made_from: str, X, y, peaks, config, seed: int) -> pd.Da
         trials.rows("", shown.minerals, {"accuracy": shown.classes == shown.minerals}),
         *trials.removal(shown),
         *trials.on_peaks(shown, *learnt, peaks, split),
-        *trials.redrawn(checked, config, seed),
-        *trials.shuffled(checked, config, *learnt, trained.epochs, seed),
-        *trials.finds_planted(X[split.train], X[split.test[some[:PLANTED]]], config, seed),
+        *sanity.redrawn(checked, config, seed),
+        *sanity.shuffled(checked, config, *learnt, trained.epochs, seed),
+        *planted.trial(X[split.train], X[split.test[some[:PLANTED]]], config, seed),
     ]
     by = ["method", "test"]
     means = pd.concat(tables).groupby([*by, "mineral"], sort=False)["value"].mean()

@@ -49,25 +49,42 @@ def random_importance(n: int, points: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((n, points), dtype=np.float32)
 
 
+def emptied(X: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """``X`` with what is not ``kept`` set to 0, the least value of a normalised spectrum."""
+    return X * kept
+
+
+def bridged(X: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """``X`` with straight lines across what is not ``kept``; 0 if nothing is."""
+    axis, bridged = np.arange(X.shape[1]), np.zeros_like(X)
+    for line, x, on in zip(bridged, X, kept, strict=True):
+        if on.any():
+            line[:] = np.interp(axis, axis[on], x[on])
+    return bridged
+
+
 def curve(
     score: Callable[[np.ndarray], np.ndarray],
     X: np.ndarray,
     importance: np.ndarray,
     *,
     insert: bool = False,
+    fill: Callable[[np.ndarray, np.ndarray], np.ndarray] = emptied,
     width: int = REGION,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is left of the score as regions are deleted (or put back), the important ones first.
+    """The score as regions are deleted (or put back), the important ones first.
 
-    A deleted region is set to 0, the least value of a normalised spectrum: no band, nothing above
-    the baseline. Where the edge of a region cuts a band, that leaves a step, which is no band
-    either; the random order makes as many steps, and so is what a curve is to be read against.
+    What takes a region's place decides much, and either way has a bias, so use both. ``emptied``
+    leaves steps where the edge of a region cuts a band, and is kind to methods that compare with
+    an empty spectrum themselves, as occlusion does. ``bridged`` leaves no steps, but takes a
+    broad band away only with its flanks, and so is kind to methods that highlight whole bands.
 
     Args:
         score: of each of n spectra, (n, points) to (n,), e.g. the probability of its mineral.
         X: normalised spectra, (n, points).
         importance: (n, points).
         insert: start from nothing and put regions back, rather than delete them.
+        fill: ``emptied`` or ``bridged``.
         width: of a region.
 
     Returns:
@@ -79,7 +96,7 @@ def curve(
     steps = np.unique(np.round(np.linspace(0, 1, STEPS) ** 2 * count).astype(int))
     place = np.repeat(place, width, axis=1)[:, : X.shape[1]]
     kept = ((place < step) == insert for step in steps)
-    return steps / count, np.stack([score(X * keep) for keep in kept], axis=1)
+    return steps / count, np.stack([score(fill(X, on)) for on in kept], axis=1)
 
 
 def area(share: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -117,10 +134,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Absolute values as in Adebayo et al., "Sanity Checks for Saliency Maps" (2018): a change of
     sign alone leaves the picture as it was. 0 where one of them is constant, as it ranks nothing.
     """
-    a, b = (rankdata(np.abs(part), axis=1) for part in (a, b))
-    a, b = (part - part.mean(axis=1, keepdims=True) for part in (a, b))
-    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return (a * b).sum(axis=1) / np.where(scale > 0, scale, 1)
+    return _correlation(*(rankdata(np.abs(part), axis=1) for part in (a, b)))
 
 
 # ---------------------------------------------------------------- peaks
@@ -193,7 +207,7 @@ def distinctive(row, point, its_rivals: np.ndarray, has: np.ndarray) -> np.ndarr
     return ~has[its_rivals[row], point[:, None]].any(axis=1)
 
 
-def preference(value, height, row, distinct, n: int, ratio: float = 1.25) -> np.ndarray:
+def preference(value, height, row, distinct, n: int, ratio: float = 1.1) -> np.ndarray:
     """How often a distinctive peak is more important than a shared one of equal height, (n,).
 
     Over all pairs of a distinctive and a shared peak in a spectrum whose heights are within
@@ -216,3 +230,29 @@ def preference(value, height, row, distinct, n: int, ratio: float = 1.25) -> np.
             better = np.sign(value[one][:, None] - value[other]) / 2 + 0.5
             found[i] = better[equal].mean()
     return found
+
+
+def agreement(value, effect, row, n: int) -> np.ndarray:
+    """Rank correlation of two numbers of each peak over the peaks of a spectrum, (n,).
+
+    Args:
+        value: importance at each peak, (peaks,).
+        effect: what the peak does, see ``trials.fall``.
+        row: spectrum of each peak.
+        n: number of spectra.
+
+    Returns:
+        NaN for a spectrum with fewer than three peaks; 0 where either number is constant.
+    """
+    found = np.full(n, np.nan)
+    for i in np.flatnonzero(np.bincount(row, minlength=n) >= 3):
+        own = row == i
+        found[i] = _correlation(*(rankdata(part[own])[None] for part in (value, effect)))[0]
+    return found
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson's, row by row; 0 where one of the two is constant."""
+    a, b = (part - part.mean(axis=1, keepdims=True) for part in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return (a * b).sum(axis=1) / np.where(scale > 0, scale, 1)

@@ -6,9 +6,10 @@ explanation has to account for.
 ============================  ==================================================================
 test                          what it is, and what speaks for an explanation
 ============================  ==================================================================
-deletion                      mean probability while the axis is deleted, the most important
-                              regions first; low
-insertion                     the same while it is put back; high
+deletion, …                   mean probability while the axis is deleted, the most important
+                              regions first, and set to 0 (emptied) or to a straight line across
+                              the hole (bridged); low
+insertion, …                  the same while it is put back; high
 likeness to the spectrum      rank correlation with the intensities; 1 tells nothing new
 strong peaks: precision       share of the highlighted regions that hold a strong peak; high, if
                               the paper's "strong highlights at strong Raman-peak regions" holds
@@ -17,8 +18,10 @@ between peaks                 mean importance far from any peak, of the highest 
                               low ("near-zero values … at the background level region")
 distinctive peaks: …          precision and recall for the strong peaks that all rivals lack
 distinctive over shared       how often a distinctive peak has more than a shared one of equal
-                              height; high, if shared peaks fade; the spectrum itself is the
-                              measure, since heights are only about equal
+                              height (within a tenth); above 0.5, if shared peaks fade; the row
+                              ``REMOVED`` says how far the network itself goes by that
+agreement with removal        rank correlation, over the strong peaks of a spectrum, with what the
+                              network loses without each; high
 re-drawn …, labels shuffled   rank correlation with the explanation of a network that knows
                               nothing, or nothing from there on; low
 planted peak: found           how often the top region is at the peak that decides; 1
@@ -31,20 +34,21 @@ Each gives tables with a row per method and spectrum: ``method``, ``test``, ``mi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
 from . import faithfulness as measures
-from . import planted, training
 from .attribution import METHODS, attribute
-from .config import FMCNNConfig
-from .model import build, keras
+from .model import keras
 from .splits import Split
 
 #: The method that knows nothing, and how many times it is drawn.
 RANDOM, DRAWS = "random", 3
+#: In place of a method: what the network itself loses when a peak is taken out of the spectrum.
+REMOVED = "peak removed"
 
 #: How many minerals are a spectrum's rivals, and how near, in cm⁻¹, a peak of theirs must be to
 #: count as the same: a band moves by some cm⁻¹ from one composition of a mineral to another, and
@@ -52,16 +56,6 @@ RANDOM, DRAWS = "random", 3
 RIVALS, SAME = 3, 10
 #: In cm⁻¹: what is so near a peak is at it, and what is so far from all is between them.
 AT, BETWEEN = 5, 20
-#: Layers that are re-drawn together, from the end of the network to its start.
-STAGES = {
-    "softmax": ("softmax",),
-    "dense": ("dense",),
-    "expand": ("expand1", "expand3"),
-    "squeeze": ("squeeze",),
-    "conv": ("batch_norm", "conv"),
-}
-#: Planted spectra to train on, and epochs: enough to name nearly all others right.
-PLANTED, PLANTED_EPOCHS = 1200, 10
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def named(model: keras.Model, X) -> np.ndarray:
 
 
 def removal(shown: Explained) -> Iterator[pd.DataFrame]:
-    """Areas under the deletion and the insertion curve.
+    """Areas under the deletion and the insertion curve, emptied and bridged.
 
     The score is the probability of the explained mineral: it moves with each region, where the
     share of spectra that are still named right waits until a rival has overtaken.
@@ -122,9 +116,13 @@ def removal(shown: Explained) -> Iterator[pd.DataFrame]:
         return _probabilities(shown.model, X)[np.arange(len(X)), shown.classes]
 
     for method, importance in shown.maps:
-        curves = [measures.curve(probability, shown.X, importance, insert=i) for i in (False, True)]
-        deleted, inserted = (measures.area(*curve) for curve in curves)
-        yield rows(method, shown.minerals, {"deletion": deleted, "insertion": inserted})
+        areas = {}
+        for fill, test in product((measures.emptied, measures.bridged), ("deletion", "insertion")):
+            curve = measures.curve(
+                probability, shown.X, importance, insert=test == "insertion", fill=fill
+            )
+            areas[f"{test}, {fill.__name__}"] = measures.area(*curve)
+        yield rows(method, shown.minerals, areas)
 
 
 def on_peaks(
@@ -150,7 +148,10 @@ def on_peaks(
     strong = measures.holding(row, point, shape)
     telling = measures.holding(row[distinct], point[distinct], shape)
     height = measures.at_peaks(shown.X, row, point, AT)
+    effect = fall(shown, row, point)
+    preferred = measures.preference(effect, height, row, distinct, len(minerals))
     yield rows("", minerals[row], {"share of strong peaks that are distinctive": distinct})
+    yield rows(REMOVED, minerals, {"distinctive over shared": preferred})
     for method, importance in shown.maps:
         precision, recall = measures.precision_recall(importance, strong)
         precision_telling, recall_telling = measures.precision_recall(importance, telling)
@@ -171,68 +172,19 @@ def on_peaks(
                 "distinctive over shared": measures.preference(
                     value, height, row, distinct, len(minerals)
                 ),
+                "agreement with removal": measures.agreement(value, effect, row, len(minerals)),
             },
         )
 
 
-def redrawn(shown: Explained, config: FMCNNConfig, seed: int) -> Iterator[pd.DataFrame]:
-    """Likeness to the explanations of networks with weights drawn anew.
-
-    First the end of the network, then more and more towards its start, as in Adebayo et al.; then
-    each stage alone. The class that is explained stays the same.
-    """
-    there = {layer.name for layer in shown.model.layers}
-    stages = {name: layers for name, layers in STAGES.items() if there.issuperset(layers)}
-    drawn: tuple[str, ...] = ()
-    plans = {}
-    for name, layers in stages.items():
-        drawn += layers
-        plans[f"re-drawn down to {name}"] = drawn
-    plans |= {f"re-drawn: {name} alone": layers for name, layers in list(stages.items())[1:]}
-    for test, layers in plans.items():
-        other = build(config, seed)
-        for layer in other.layers:
-            if layer.name not in layers:
-                layer.set_weights(shown.model.get_layer(layer.name).get_weights())
-        yield from _likeness(test, shown, other, shown.classes, seed)
-
-
-def shuffled(
-    shown: Explained, config: FMCNNConfig, X_train, y_train, epochs: int, seed: int
-) -> Iterator[pd.DataFrame]:
-    """Likeness to the explanations of a network that learnt shuffled labels by heart.
-
-    Each network explains what it names itself, since its class numbers mean nothing to the other.
-    """
-    labels = np.random.default_rng(seed).permutation(y_train)
-    other, _ = training.fit(config, X_train, labels, epochs=epochs, seed=seed)
-    yield rows("", labels, {"accuracy on shuffled labels": named(other, X_train) == labels})
-    yield from _likeness("labels shuffled", shown, other, named(other, shown.X), seed)
-
-
-def finds_planted(X_train, X_test, config: FMCNNConfig, seed: int) -> Iterator[pd.DataFrame]:
-    """Whether the planted peak is found, in the spectra that a network trained on such names right.
-
-    Args:
-        X_train: spectra, in counts, to plant the training peaks in.
-        X_test: the same for those to explain.
-        config: of the network.
-        seed: of all that is drawn.
-    """
-    at = planted.places(config.n_points, seed)
-    config = replace(config, n_classes=len(at))
-    some = np.random.default_rng(seed).permutation(len(X_train))[:PLANTED]
-    learnt = planted.plant(X_train[some], at, config.normalisation, seed)
-    asked = planted.plant(X_test, at, config.normalisation, seed + 1)
-    model, _ = training.fit(config, learnt.X, learnt.y, epochs=PLANTED_EPOCHS, seed=seed)
-    shown = Explained.by(model, asked.X, asked.y, seed)
-    right = shown.classes == asked.y
-    yield rows("", asked.y, {"accuracy on planted peaks": right})
-    for method, importance in shown.take(right).maps:
-        found = planted.found(importance, asked.point[right])
-        share = planted.share(importance, asked.point[right])
-        values = {"planted peak: found": found, "planted peak: share": share}
-        yield rows(method, asked.y[right], values)
+def fall(shown: Explained, row, point) -> np.ndarray:
+    """How much log-probability the explained mineral loses with each peak alone, (peaks,)."""
+    axis = np.arange(shown.X.shape[1])
+    without = shown.X[row] * (np.abs(axis - point[:, None]) > SAME)
+    classes, least = shown.classes, np.finfo(np.float32).tiny
+    before = _probabilities(shown.model, shown.X)[np.arange(len(shown.X)), classes]
+    after = _probabilities(shown.model, without)[np.arange(len(row)), classes[row]]
+    return np.log(np.maximum(before[row], least)) - np.log(np.maximum(after, least))
 
 
 def _probabilities(model: keras.Model, X, batch: int = 512) -> np.ndarray:
@@ -252,12 +204,3 @@ def _mean(values, where) -> np.ndarray:
     """Mean of each row over some of its points, NaN where there are none."""
     count = where.sum(axis=1)
     return (values * where).sum(axis=1) / np.where(count > 0, count, np.nan)
-
-
-def _likeness(test: str, shown: Explained, other: keras.Model, classes, seed: int):
-    for method, importance in shown.maps:
-        if method == RANDOM:
-            new = measures.random_importance(*shown.X.shape, seed + DRAWS)
-        else:
-            new = attribute(method, other, shown.X, classes)
-        yield rows(method, shown.minerals, {test: measures.spearman(importance, new)})

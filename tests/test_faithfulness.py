@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fmcnn_utils import atlas, explained, faithfulness, planted, protocol, training, trials
+from fmcnn_utils import atlas, explained, faithfulness, planted, protocol, sanity, training, trials
 from fmcnn_utils.config import FMCNNConfig
 from fmcnn_utils.model import build
 
@@ -51,6 +51,20 @@ def test_curves_go_from_the_whole_spectrum_to_none_of_it():
     share, scores = faithfulness.curve(total, X, X)
     assert share[0] == 0 and share[-1] == 1 and len(share) == 17
     assert scores[:, 0] == pytest.approx(total(X)) and not scores[:, -1].any()
+
+
+def test_what_takes_the_place_of_a_deleted_region():
+    X = np.array([[1.0, 5, 5, 4], [1, 2, 3, 4]])
+    kept = np.array([[1, 0, 0, 1], [0, 0, 0, 0]], dtype=bool)
+    assert faithfulness.emptied(X, kept).tolist() == [[1, 0, 0, 4], [0, 0, 0, 0]]
+    assert faithfulness.bridged(X, kept).tolist() == [[1, 2, 3, 4], [0, 0, 0, 0]]
+
+
+def test_agreement_over_the_peaks_of_a_spectrum():
+    row = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+    value = np.array([1.0, 2, 3, 1, 2, 3, 1, 2])
+    found = faithfulness.agreement(value, np.array([0, 1, 9, 9, 1, 0, 1, 2]), row, 3)
+    assert found[:2] == pytest.approx([1, -1]) and np.isnan(found[2])  # two peaks are too few
 
 
 def test_precision_and_recall_by_hand():
@@ -98,7 +112,7 @@ def test_distinctive_peaks_by_hand():
 
 
 def test_preference_for_distinctive_peaks_of_equal_height():
-    height = np.array([1.0, 1.1, 5.0, 1.0])
+    height = np.array([1.0, 1.09, 5.0, 1.0])
     distinct = np.array([True, False, False, False])
     row = np.zeros(4, dtype=int)
     value = np.array(
@@ -144,7 +158,7 @@ def test_good_methods_find_the_planted_peak(few, monkeypatch):
     monkeypatch.setattr(trials, "METHODS", ("occlusion", "gradient × input", "spectrum"))
     order = np.random.default_rng(0).permutation(len(few))
     train, test = few.X[order[60:]], few.X[order[:60]]
-    tables = pd.concat(trials.finds_planted(np.tile(train, (3, 1)), test, SMALL, seed=0))
+    tables = pd.concat(planted.trial(np.tile(train, (3, 1)), test, SMALL, seed=0))
     found = tables.groupby(["test", "method"])["value"].mean()
     assert found["accuracy on planted peaks", ""] > 0.9
     assert found["planted peak: found", "occlusion"] > 0.9
@@ -158,7 +172,7 @@ def test_redrawing_the_softmax_cannot_change_the_deconvolution(few, monkeypatch)
     config = FMCNNConfig(filters=4, stride=8, n_classes=12)
     X = few.X[:8] / few.X[:8].max(axis=1, keepdims=True)
     shown = trials.Explained.by(build(config, seed=0), X, np.zeros(8), seed=0)
-    tables = pd.concat(trials.redrawn(shown, config, seed=1))
+    tables = pd.concat(sanity.redrawn(shown, config, seed=1))
     likeness = tables.groupby(["method", "test"])["value"].mean()
     assert likeness["deconvolution", "re-drawn down to softmax"] == pytest.approx(1)
     assert likeness["gradient", "re-drawn down to softmax"] < 0.9
@@ -174,7 +188,7 @@ def test_the_experiment_is_tidy_resumable_and_repeats(few, tmp_path, monkeypatch
     monkeypatch.setattr(training, "fit", lambda *a, **k: fits.append(1) or train(*a, **k))
     methods = ("deconvolution", "gradient × input", "spectrum")
     monkeypatch.setattr(trials, "METHODS", methods)  # the others take long to start
-    monkeypatch.setattr(trials, "PLANTED", 100)
+    monkeypatch.setattr(planted, "TRAINED_ON", 100)
     first = explained.run(few, **options | {"n_folds": 1}, cache=tmp_path / "a")
     once = len(fits)
     both = explained.run(few, **options, cache=tmp_path / "a")
@@ -189,8 +203,8 @@ def test_the_experiment_is_tidy_resumable_and_repeats(few, tmp_path, monkeypatch
     assert list(both) == ["method", "test", "fold", "value", "sd_minerals"]
     assert not both.duplicated(["method", "test", "fold"]).any() and both["value"].notna().all()
     table = explained.summary(both)
-    assert set(table.index) == {*methods, trials.RANDOM}
-    assert table.notna().all(axis=None)
+    assert set(table.index) == {*methods, trials.RANDOM, trials.REMOVED}
+    assert not table.drop(index=trials.REMOVED).eq("").any(axis=None)
     assert table.loc["spectrum", "re-drawn down to conv"] == "1.00 ± 0.00"
 
     def stopped(*args, **how):
