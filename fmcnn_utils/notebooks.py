@@ -103,7 +103,7 @@ def refresh(path: Path, output: Path) -> float:
         NotebookFailed: if a cell raises; the file at ``path`` is then as it was.
     """
     minutes = execute(path, output, {})
-    notebook = nbformat.read(output, as_version=4)
+    notebook = _without_widgets(nbformat.read(output, as_version=4))
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
@@ -111,6 +111,15 @@ def refresh(path: Path, output: Path) -> float:
     with written_whole(path) as part:
         nbformat.write(notebook, part)
     return minutes
+
+
+def _without_widgets(notebook):
+    """A notebook whose widgets, which need a running kernel, are the text that stands for them."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+    return notebook
 
 
 def _failure(path, count, source, name, message) -> str:
@@ -154,7 +163,7 @@ def _expected(table: pd.DataFrame) -> pd.DataFrame:
 def write_html(path: Path) -> Path:
     """Show an executed notebook as one HTML file beside it, with its pictures and alt text."""
     exporter = HTMLExporter(embed_images=True)
-    notebook = nbformat.read(path, as_version=4)
+    notebook = _without_widgets(nbformat.read(path, as_version=4))
     formulas = []
 
     def set_aside(formula: re.Match) -> str:  # the exporter would take MathML's tags apart

@@ -52,7 +52,7 @@ def candidates() -> dict[str, dict[str, Model]]:
         ],
         "RF": [
             {"normalisation": how, **more}
-            for how in scaled
+            for how in ("minmax", "sqrt")  # its rounding makes minmax of l2
             for more in ({}, {"max_features": "log2"})
         ],
         "SVM": [
@@ -63,7 +63,7 @@ def candidates() -> dict[str, dict[str, Model]]:
         "LDA": [
             {"normalisation": how, "solver": "lsqr", "shrinkage": shrinkage}
             for how in ("none", *scaled)
-            for shrinkage in ("auto", 0.1, 0.3)
+            for shrinkage in (0.1, 0.3, 0.5)
         ]
         + [{"normalisation": how} for how in ("none", *scaled)],
     }
@@ -121,7 +121,11 @@ def run(spectra: Spectra, models: list[str] | None = None, **how) -> pd.DataFram
             table["weights"] = (
                 scores[scores["protocol"] == "random"].groupby("model")["weights"].max()
             )
-        table = table.sort_values("mean", ascending=False).rename_axis("setting").reset_index()
+        table = (
+            table.sort_values("mean", ascending=False, kind="stable")
+            .rename_axis("setting")
+            .reset_index()
+        )
         table.insert(0, "model", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
