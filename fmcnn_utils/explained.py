@@ -17,15 +17,13 @@ from .config import FMCNNConfig
 from .spectra import Spectra, normalise
 from .splits import Split
 
-#: A strong peak is at least this high, and a peak that a rival has at least that high, as shares
-#: of the highest peak of their spectrum: half as high, lest a peak that is just missed be lacking.
-STRONG, PRESENT = 0.1, 0.05
-#: Peaks that are wider, FWHM in cm⁻¹, are humps of luminescence or glass.
+#: Peaks that are wider, FWHM in cm⁻¹, are humps of luminescence or glass, and left out.
 WIDEST = 60.0
-#: How many test spectra of a fold the sanity checks take.
-SANITY = 60
-#: How many of them get a planted peak.
-PLANTED = 150
+#: A strong peak is at least this high, and one that a rival has at least that high, as shares of
+#: the highest peak of their spectrum: half as high, lest a peak that is just missed be lacking.
+STRONG, PRESENT = 0.1, 0.05
+#: How many test spectra of a fold the sanity checks take, and how many get a planted peak.
+SANITY, PLANTED = 100, 150
 
 
 def run(
@@ -55,8 +53,10 @@ def run(
 
     Returns:
         A row per method, test and fold: ``method`` (of ``attribution.METHODS``, or
-        ``trials.RANDOM``, or empty for a number about the fold itself), ``test``, ``fold``,
-        ``value`` (mean over the minerals of the mean over a mineral's spectra), ``sd_minerals``.
+        ``trials.RANDOM``, or ``trials.REMOVED``, or empty for a number about the fold itself),
+        ``test`` (see ``trials``), ``fold``, ``value`` (mean over the minerals of the mean over a
+        mineral's spectra) and ``sd_minerals``, the standard deviation of the latter. In place of
+        minerals, tests with planted peaks have the planted classes.
 
     Raises:
         ValueError: for a number of folds that there is not.

@@ -176,13 +176,13 @@ def rivals(X, minerals, X_train, y_train, k: int) -> np.ndarray:
         minerals: class number of each, (n,): no rival of itself.
         X_train: normalised training spectra.
         y_train: their class numbers, each class at least once.
-        k: how many.
+        k: how many, at most all others.
     """
     means = np.stack([X_train[y_train == c].mean(axis=0) for c in range(y_train.max() + 1)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     likeness = X @ means.T  # the length of a spectrum does not change the order of its rivals
     likeness[np.arange(len(X)), minerals] = -np.inf
-    return np.argsort(-likeness, axis=1, kind="stable")[:, :k]
+    return np.argsort(-likeness, axis=1, kind="stable")[:, : min(k, len(means) - 1)]
 
 
 def usual(present: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -237,7 +237,7 @@ def agreement(value, effect, row, n: int) -> np.ndarray:
 
     Args:
         value: importance at each peak, (peaks,).
-        effect: what the peak does, see ``trials.fall``.
+        effect: what the network loses without it.
         row: spectrum of each peak.
         n: number of spectra.
 

@@ -149,9 +149,10 @@ def on_peaks(
     telling = measures.holding(row[distinct], point[distinct], shape)
     height = measures.at_peaks(shown.X, row, point, AT)
     effect = fall(shown, row, point)
-    preferred = measures.preference(effect, height, row, distinct, len(minerals))
-    yield rows("", minerals[row], {"share of strong peaks that are distinctive": distinct})
-    yield rows(REMOVED, minerals, {"distinctive over shared": preferred})
+
+    def preference(value):
+        return measures.preference(value, height, row, distinct, len(minerals))
+
     for method, importance in shown.maps:
         precision, recall = measures.precision_recall(importance, strong)
         precision_telling, recall_telling = measures.precision_recall(importance, telling)
@@ -169,16 +170,19 @@ def on_peaks(
                 "between peaks": _mean(size, between),
                 "distinctive peaks: precision": precision_telling,
                 "distinctive peaks: recall": recall_telling,
-                "distinctive over shared": measures.preference(
-                    value, height, row, distinct, len(minerals)
-                ),
+                "distinctive over shared": preference(value),
                 "agreement with removal": measures.agreement(value, effect, row, len(minerals)),
             },
         )
+    yield rows(REMOVED, minerals, {"distinctive over shared": preference(effect)})
+    yield rows("", minerals[row], {"share of strong peaks that are distinctive": distinct})
 
 
 def fall(shown: Explained, row, point) -> np.ndarray:
-    """How much log-probability the explained mineral loses with each peak alone, (peaks,)."""
+    """What the explained mineral loses in log-probability without one peak, (peaks,).
+
+    The peak is taken out of the spectrum, 0 within ``SAME`` of it, and all else left as it is.
+    """
     axis = np.arange(shown.X.shape[1])
     without = shown.X[row] * (np.abs(axis - point[:, None]) > SAME)
     classes, least = shown.classes, np.finfo(np.float32).tiny

@@ -9,7 +9,7 @@ import pytest
 
 from fmcnn_utils import atlas, explained, faithfulness, planted, protocol, sanity, training, trials
 from fmcnn_utils.config import FMCNNConfig
-from fmcnn_utils.model import build
+from fmcnn_utils.model import build, keras
 
 
 def total(X):
@@ -120,6 +120,22 @@ def test_preference_for_distinctive_peaks_of_equal_height():
     )  # beats the one, ties the other; the high one is left out
     found = faithfulness.preference(value, height, row, distinct, 2)
     assert found[0] == 0.75 and np.isnan(found[1])
+
+
+def test_only_the_peak_that_the_network_uses_is_missed():
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((60, 1)), layers.Flatten(), layers.Dense(2, activation="softmax")]
+    )
+    kernel = np.zeros((60, 2))
+    kernel[10, 0] = 3.0
+    model.set_weights([kernel, np.zeros(2)])
+    X = np.zeros((1, 60), dtype=np.float32)
+    X[0, [10, 40]] = 1, 2
+    shown = trials.Explained(model, X, np.array([0]), np.array([0]), [])
+    effect = trials.fall(shown, np.array([0, 0]), np.array([10, 40]))
+    # Without the peak at 10 both classes are as likely: log p falls from log σ(3) to log ½.
+    assert effect == pytest.approx([np.log(2 / (1 + np.exp(-3))), 0], abs=1e-6)
 
 
 def test_planted_backgrounds_say_nothing_and_peaks_are_where_they_should_be():
