@@ -53,10 +53,10 @@ def run(
 
     Returns:
         A row per method, test and fold: ``method`` (of ``attribution.METHODS``, or
-        ``trials.RANDOM``, or ``trials.REMOVED``, or empty for a number about the fold itself),
-        ``test`` (see ``trials``), ``fold``, ``value`` (mean over the minerals of the mean over a
-        mineral's spectra) and ``sd_minerals``, the standard deviation of the latter. In place of
-        minerals, tests with planted peaks have the planted classes.
+        ``trials.RANDOM``, ``REMOVED``, or ``FOLD`` for a number about the fold itself), ``test``
+        (see ``trials``), ``fold``, ``value`` (mean over the minerals of the mean over a mineral's
+        spectra) and ``sd_minerals``, the standard deviation of the latter. In place of minerals,
+        tests with planted peaks have the planted classes.
 
     Raises:
         ValueError: for a number of folds that there is not.
@@ -83,7 +83,7 @@ def run(
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
     """Methods (rows) against tests (columns): mean ± standard deviation over the folds."""
-    own = table[table["method"] != ""]
+    own = table[table["method"] != trials.FOLD]
     text = own.groupby(["method", "test"], sort=False)["value"].agg(_mean_and_sd)
     wide = text.unstack(fill_value="")
     return wide.loc[own["method"].unique(), own["test"].unique()]
@@ -91,7 +91,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 def _mean_and_sd(values: pd.Series) -> str:
     spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{spread}"
+    return f"{values.mean().round(2) + 0:.2f}{spread}"  # + 0: no minus before 0.00
 
 
 def _of_2019(spectra: Spectra) -> Spectra:
@@ -132,7 +132,7 @@ def _fold(split: Split, made_from: str, X, y, peaks, config, seed: int) -> pd.Da
     some = np.random.default_rng(seed).permutation(len(split.test))
     checked = shown.take(some[:SANITY])
     tables = [
-        trials.rows("", shown.minerals, {"accuracy": shown.classes == shown.minerals}),
+        trials.rows(trials.FOLD, shown.minerals, {"accuracy": shown.classes == shown.minerals}),
         *trials.removal(shown),
         *trials.on_peaks(shown, *learnt, peaks, split),
         *sanity.redrawn(checked, config, seed),

@@ -15,7 +15,7 @@ from .attribution import attribute
 from .config import FMCNNConfig
 from .faithfulness import random_importance, spearman
 from .model import build, keras
-from .trials import DRAWS, RANDOM, Explained, named, rows
+from .trials import DRAWS, FOLD, RANDOM, Explained, named, rows
 
 #: Layers that are re-drawn together, from the end of the network to its start.
 STAGES = {
@@ -58,7 +58,7 @@ def shuffled(
     """
     labels = np.random.default_rng(seed).permutation(y_train)
     other, _ = training.fit(config, X_train, labels, epochs=epochs, seed=seed)
-    yield rows("", labels, {"accuracy on shuffled labels": named(other, X_train) == labels})
+    yield rows(FOLD, labels, {"accuracy on shuffled labels": named(other, X_train) == labels})
     yield from _likeness("labels shuffled", shown, other, named(other, shown.X), seed)
 
 

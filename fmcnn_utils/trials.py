@@ -42,13 +42,14 @@ import pandas as pd
 
 from . import faithfulness as measures
 from .attribution import METHODS, attribute
-from .model import keras
+from .model import keras, tf
 from .splits import Split
 
 #: The method that knows nothing, and how many times it is drawn.
 RANDOM, DRAWS = "random", 3
-#: In place of a method: what the network itself loses when a peak is taken out of the spectrum.
-REMOVED = "peak removed"
+#: In place of a method: what the network itself loses when a peak is taken out of the spectrum,
+#: and numbers about the fold, not about any method.
+REMOVED, FOLD = "peak removed", "(fold)"
 
 #: How many minerals are a spectrum's rivals, and how near, in cm⁻¹, a peak of theirs must be to
 #: count as the same: a band moves by some cm⁻¹ from one composition of a mineral to another, and
@@ -111,9 +112,11 @@ def removal(shown: Explained) -> Iterator[pd.DataFrame]:
     The score is the probability of the explained mineral: it moves with each region, where the
     share of spectra that are still named right waits until a rival has overtaken.
     """
+    network = tf.function(shown.model)  # there are hundreds of calls, all of one shape
 
     def probability(X):
-        return _probabilities(shown.model, X)[np.arange(len(X)), shown.classes]
+        found = network(tf.constant(X[..., None]), training=False).numpy()
+        return found[np.arange(len(X)), shown.classes]
 
     for method, importance in shown.maps:
         areas = {}
@@ -175,7 +178,7 @@ def on_peaks(
             },
         )
     yield rows(REMOVED, minerals, {"distinctive over shared": preference(effect)})
-    yield rows("", minerals[row], {"share of strong peaks that are distinctive": distinct})
+    yield rows(FOLD, minerals[row], {"share of strong peaks that are distinctive": distinct})
 
 
 def fall(shown: Explained, row, point) -> np.ndarray:
@@ -192,8 +195,8 @@ def fall(shown: Explained, row, point) -> np.ndarray:
 
 
 def _probabilities(model: keras.Model, X, batch: int = 512) -> np.ndarray:
-    """What ``predict`` gives, without its tenth of a second per call: there are many calls."""
-    parts = [model.predict_on_batch(X[i : i + batch, :, None]) for i in range(0, len(X), batch)]
+    """What ``predict`` gives, without the tenth of a second that each of its calls takes."""
+    parts = [model(X[i : i + batch, :, None], training=False) for i in range(0, len(X), batch)]
     return np.concatenate(parts)
 
 
