@@ -32,9 +32,9 @@ class FMCNNConfig:
     filters: int = 16  # open: output maps of the first convolution
     kernel: int = 16  # open: its length, in points of 1 cm⁻¹
     stride: int = 4  # open
-    squeeze: int = 8  # open: maps of the fire module's 1×1 squeeze
-    expand1: int = 16  # open: maps of its 1×1 expand
-    expand3: int = 16  # open: maps of its 3×1 expand
+    squeeze: int = 4  # open: maps of the fire module's 1×1 squeeze
+    expand1: int = 8  # open: maps of its 1×1 expand
+    expand3: int = 8  # open: maps of its 3×1 expand
     pool: int = 4  # open: length of the non-overlapping max-pool
     dense: int = 0  # open: units of a hidden fully connected layer, 0 for none
     slope: float = 0.2  # paper: of every LeakyReLU

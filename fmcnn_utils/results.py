@@ -37,10 +37,10 @@ def read(name: str) -> pd.DataFrame:
     Raises:
         FileNotFoundError: with the command that makes it.
     """
-    path = TABLES / f"{name}.csv"
-    if not path.exists():
-        raise FileNotFoundError(f"results/rruff/{name}.csv is missing: `{made_by(name)}` makes it")
-    return pd.read_csv(path)
+    for path in (TABLES / f"{name}.csv", TABLES / f"{name}.csv.gz"):
+        if path.exists():
+            return pd.read_csv(path)
+    raise FileNotFoundError(f"results/rruff/{name}.csv is missing: `{made_by(name)}` makes it")
 
 
 def made_by(name: str) -> str:

@@ -10,7 +10,7 @@ that is small beside the differences reported, but it is not nothing.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -22,11 +22,13 @@ from .spectra import Spectra
 
 SEED = 1000
 
+#: Where the search for FMCNN's settings starts: from here, each candidate changes one thing.
+START = FMCNNConfig(squeeze=8, expand1=16, expand3=16)
+
 
 def candidates() -> dict[str, dict[str, Model]]:
     """Per model, what is tried: a name that says what differs → the model."""
     scaled = ("minmax", "l2", "sqrt")
-    base = FMCNNConfig()
     one_by_one = [
         *({"normalisation": how} for how in ("none", *scaled)),
         {"kernel": 8},
@@ -39,10 +41,10 @@ def candidates() -> dict[str, dict[str, Model]]:
         {"batch": 128},
         {"refit": False},
     ]
-    networks = {"as chosen": FMCNN(base)}
+    networks = {"start": FMCNN(START)}
     for change in one_by_one:
-        if not change.items() <= asdict(base).items():
-            networks[_name(change)] = FMCNN(FMCNNConfig(**(asdict(base) | change)))
+        if not change.items() <= asdict(START).items():
+            networks[_name(change)] = FMCNN(replace(START, **change))
     tried = {
         "KNN": [
             {"normalisation": how, "metric": metric, **more}

@@ -20,8 +20,8 @@ def test_layers_stand_in_the_papers_order():
 def test_default_network_has_the_documented_size():
     model = build(FMCNNConfig())
     assert model.input_shape == (None, 1360, 1)
-    assert model.get_layer("pool").output.shape[1:] == (84, 32)
-    assert model.count_params() == 563_017
+    assert model.get_layer("pool").output.shape[1:] == (84, 16)
+    assert model.count_params() == 281_653
 
 
 def test_map_length_is_what_keras_computes():

@@ -136,14 +136,14 @@ def test_summary_and_confusions_by_hand():
 @pytest.mark.parametrize("kind", protocol.PROTOCOLS)
 def test_kept_scores_follow_from_the_kept_predictions(kind):
     scores = results.read("scores").query("protocol == @kind")
-    predictions = pd.read_csv(results.TABLES / f"predictions_{kind}.csv.gz")
+    predictions = results.read(f"predictions_{kind}")
     models = scores["model"].unique()
     assert set(models) == set(protocol.AS_IN_PAPER | protocol.TUNED | protocol.RAW)
     right = predictions[models].eq(predictions["true"], axis=0)
     again = right.groupby([predictions["repeat"], predictions["fold"]]).mean()
     stored = scores.pivot(index=["repeat", "fold"], columns="model", values="accuracy")
     np.testing.assert_allclose(stored[models], again, atol=1e-5)
-    folds = pd.read_csv(results.TABLES / f"splits_{kind}.csv.gz").set_index("file")
+    folds = results.read(f"splits_{kind}").set_index("file")
     for repeat, part in predictions.groupby("repeat"):
         assert (folds.loc[part["file"], f"repeat_{repeat}"].to_numpy() == part["fold"]).all()
 
