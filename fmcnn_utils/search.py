@@ -22,7 +22,8 @@ from .spectra import Spectra
 
 SEED = 1000
 
-#: Where the search for FMCNN's settings starts: from here, each candidate changes one thing.
+#: Where the search for FMCNN's settings starts: from here, each candidate changes one thing, and
+#: two change more to see how small the network may be.
 START = FMCNNConfig(squeeze=8, expand1=16, expand3=16)
 
 
@@ -35,6 +36,8 @@ def candidates() -> dict[str, dict[str, Model]]:
         {"stride": 2, "pool": 8},
         *({"pool": points} for points in (8, 16)),
         {"squeeze": 4, "expand1": 8, "expand3": 8},
+        {"squeeze": 4, "expand1": 8, "expand3": 8, "pool": 8},
+        {"squeeze": 2, "expand1": 4, "expand3": 4},
         {"squeeze": 16, "expand1": 32, "expand3": 32},
         {"dense": 128},
         {"l2": 1e-5},
