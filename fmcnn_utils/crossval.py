@@ -194,12 +194,20 @@ def _fit(job: _Job, X: np.ndarray, y: np.ndarray) -> tuple[str, dict]:
     return job.key, fits.fit(job.model, X, y, job.split, job.seed)
 
 
+def _start_tensorflow() -> None:
+    from . import training  # noqa: F401
+
+
 def _locally(n_jobs: int):
     def work(jobs: dict[str, _Job], X, y) -> Iterator[tuple[str, dict]]:
         left, deaths = dict(jobs), 0
+        networks = any(isinstance(job.model, FMCNN) for job in jobs.values())
         while left:
             try:
-                with joblib.parallel_config("loky", inner_max_num_threads=1):
+                # A worker that starts TensorFlow late has grown by it, and joblib then takes it for
+                # one that leaks, and replaces it.
+                start = _start_tensorflow if networks else None
+                with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=start):
                     parallel = joblib.Parallel(
                         n_jobs, batch_size=1, return_as="generator_unordered"
                     )

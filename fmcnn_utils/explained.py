@@ -132,7 +132,7 @@ def _fold(split: Split, made_from: str, X, y, peaks, config, seed: int) -> pd.Da
     some = np.random.default_rng(seed).permutation(len(split.test))
     checked = shown.take(some[:SANITY])
     tables = [
-        trials.rows(trials.FOLD, shown.minerals, {"accuracy": shown.classes == shown.minerals}),
+        trials.rows(trials.FOLD, shown.minerals, {"recall": shown.classes == shown.minerals}),
         *trials.removal(shown),
         *trials.on_peaks(shown, *learnt, peaks, split),
         *sanity.redrawn(checked, config, seed),

@@ -58,7 +58,8 @@ def amounts(formula: str) -> dict[str, float]:
                 stack[-1].append([])
             elif number:
                 stack[-1][-1].append(_times(stack[-1][-1].pop(), float(number)))
-        complete = len(stack) == 1 and "".join(token[0] for token in tokens) == dry
+        one = len(stack) == len(stack[0]) == 1  # no bracket left open, no comma outside of one
+        complete = one and "".join(token[0] for token in tokens) == dry
     except IndexError:  # a bracket too many, or a number of nothing
         complete = False
     if not complete:
@@ -82,7 +83,9 @@ def relation(a: str, b: str) -> str:
         scale = sum(first.values()) / sum(second.values())
         if all(abs(first[element] - scale * second[element]) < 1e-6 for element in first):
             return SAME_COMPOSITION
-    return OTHER_CATIONS if _anions(a) == _anions(b) else UNRELATED
+    anions = _anions(a)
+    with_oxygen = "O" in first and "O" in second  # else sulphides and metals would all be alike
+    return OTHER_CATIONS if with_oxygen and anions == _anions(b) else UNRELATED
 
 
 def _anions(formula: str) -> tuple:

@@ -102,7 +102,7 @@ def trial(X_train, X_test, config: FMCNNConfig, seed: int) -> Iterator[pd.DataFr
     model, _ = training.fit(config, learnt.X, learnt.y, epochs=EPOCHS, seed=seed)
     shown = Explained.by(model, asked.X, asked.y, seed)
     right = shown.classes == asked.y
-    yield rows(FOLD, asked.y, {"accuracy on planted peaks": right})
+    yield rows(FOLD, asked.y, {"recall of planted peaks": right})
     for method, importance in shown.take(right).maps:
         hit = found(importance, asked.point[right])
         part = share(importance, asked.point[right])

@@ -18,10 +18,12 @@ between peaks                 mean importance far from any peak, of the highest 
                               low ("near-zero values … at the background level region")
 distinctive peaks: …          precision and recall for the strong peaks that all rivals lack
 distinctive over shared       how often a distinctive peak has more than a shared one of equal
-                              height (within a tenth); above 0.5, if shared peaks fade; the row
-                              ``REMOVED`` says how far the network itself goes by that
-agreement with removal        rank correlation, over the strong peaks of a spectrum, with what the
-                              network loses without each; high
+                              height, as the network sees them (mean of the normalised spectrum
+                              around the peak, within a tenth); above 0.5, if shared peaks fade; the
+                              rows ``REMOVED`` say how far the network itself goes by that
+agreement with removal, …     rank correlation, over the strong peaks of a spectrum, with what the
+                              network loses without each, emptied or bridged; high
+nothing shown                 share of the spectra in which no point has any importance
 re-drawn …, labels shuffled   rank correlation with the explanation of a network that knows
                               nothing, or nothing from there on; low
 planted peak: found           how often the top region is at the peak that decides; 1
@@ -47,13 +49,14 @@ from .splits import Split
 
 #: The method that knows nothing, and how many times it is drawn.
 RANDOM, DRAWS = "random", 3
-#: In place of a method: what the network itself loses when a peak is taken out of the spectrum,
-#: and numbers about the fold, not about any method.
-REMOVED, FOLD = "peak removed", "(fold)"
+#: In place of a method: a number about the fold as a whole.
+FOLD = "(fold)"
+#: In place of a method: what the network itself loses without a peak, taken out in either way.
+REMOVED, FILLS = "peak", (measures.emptied, measures.bridged)
 
 #: How many minerals are a spectrum's rivals, and how near, in cm⁻¹, a peak of theirs must be to
 #: count as the same: a band moves by some cm⁻¹ from one composition of a mineral to another, and
-#: the network's pool does not tell positions within 8 cm⁻¹ apart.
+#: the network's pool keeps one value of 16 cm⁻¹.
 RIVALS, SAME = 3, 10
 #: In cm⁻¹: what is so near a peak is at it, and what is so far from all is between them.
 AT, BETWEEN = 5, 20
@@ -120,7 +123,7 @@ def removal(shown: Explained) -> Iterator[pd.DataFrame]:
 
     for method, importance in shown.maps:
         areas = {}
-        for fill, test in product((measures.emptied, measures.bridged), ("deletion", "insertion")):
+        for fill, test in product(FILLS, ("deletion", "insertion")):
             curve = measures.curve(
                 probability, shown.X, importance, insert=test == "insertion", fill=fill
             )
@@ -151,7 +154,7 @@ def on_peaks(
     strong = measures.holding(row, point, shape)
     telling = measures.holding(row[distinct], point[distinct], shape)
     height = measures.at_peaks(shown.X, row, point, AT)
-    effect = fall(shown, row, point)
+    effects = {fill.__name__: fall(shown, row, point, fill) for fill in FILLS}
 
     def preference(value):
         return measures.preference(value, height, row, distinct, len(minerals))
@@ -167,27 +170,41 @@ def on_peaks(
             method,
             minerals,
             {
-                "likeness to the spectrum": measures.spearman(importance, shown.X),
+                "nothing shown": ~importance.any(axis=1),
+                "likeness to the spectrum": likeness(importance, shown.X),
                 "strong peaks: precision": precision,
                 "strong peaks: recall": recall,
                 "between peaks": _mean(size, between),
                 "distinctive peaks: precision": precision_telling,
                 "distinctive peaks: recall": recall_telling,
                 "distinctive over shared": preference(value),
-                "agreement with removal": measures.agreement(value, effect, row, len(minerals)),
+            }
+            | {
+                f"agreement with removal, {how}": measures.agreement(
+                    value, effect, row, len(minerals)
+                )
+                for how, effect in effects.items()
             },
         )
-    yield rows(REMOVED, minerals, {"distinctive over shared": preference(effect)})
+    for how, effect in effects.items():
+        yield rows(f"{REMOVED} {how}", minerals, {"distinctive over shared": preference(effect)})
     yield rows(FOLD, minerals[row], {"share of strong peaks that are distinctive": distinct})
 
 
-def fall(shown: Explained, row, point) -> np.ndarray:
+def likeness(importance, other) -> np.ndarray:
+    """Rank correlation, (n,); NaN where ``importance`` is empty: there is nothing to compare."""
+    alike = measures.spearman(importance, other)
+    return np.where(importance.any(axis=1), alike, np.nan)
+
+
+def fall(shown: Explained, row, point, fill) -> np.ndarray:
     """What the explained mineral loses in log-probability without one peak, (peaks,).
 
-    The peak is taken out of the spectrum, 0 within ``SAME`` of it, and all else left as it is.
+    What is within ``SAME`` of the peak is emptied or bridged (``fill``, see
+    ``faithfulness.curve``), and all else left as it is.
     """
     axis = np.arange(shown.X.shape[1])
-    without = shown.X[row] * (np.abs(axis - point[:, None]) > SAME)
+    without = fill(shown.X[row], np.abs(axis - point[:, None]) > SAME)
     classes, least = shown.classes, np.finfo(np.float32).tiny
     before = _probabilities(shown.model, shown.X)[np.arange(len(shown.X)), classes]
     after = _probabilities(shown.model, without)[np.arange(len(row)), classes[row]]

@@ -24,7 +24,9 @@ def test_every_formula_of_the_archive_can_be_read(of):
         assert not set("_^") & set(formulas.readable(formula))
 
 
-@pytest.mark.parametrize("formula", ["SiO2", "Si_x_O", "silica", "(OH", "OH)_2_", "_2_O"])
+@pytest.mark.parametrize(
+    "formula", ["SiO2", "Si_x_O", "silica", "(OH", "OH)_2_", "_2_O", "MgO,FeO"]
+)
 def test_what_is_no_formula_of_rruff_is_refused(formula):
     with pytest.raises(ValueError, match="cannot be read"):
         formulas.amounts(formula)
@@ -51,6 +53,8 @@ def test_readable():
         ("Calcite", "Quartz", UNRELATED),
         ("Gypsum", "Anhydrite", UNRELATED),  # the same, but for its water
         ("Diopside", "Tremolite", UNRELATED),
+        ("Pyrite", "Sphalerite", UNRELATED),
+        ("Brucite", "Fluorite", UNRELATED),
     ],
 )
 def test_relation(a, b, expected, of):
