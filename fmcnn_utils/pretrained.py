@@ -6,15 +6,18 @@ made from, and ``fmcnn_held_out.csv`` what it says about each spectrum held out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
 from . import crossval, curation, fits, protocol, results, training
 from ._io import written_whole
+from ._problem import Refused
 from .config import FMCNNConfig
 from .model import keras
 from .spectra import Spectra, normalise
@@ -48,6 +51,7 @@ def load() -> Pretrained:
 
     Raises:
         FileNotFoundError: with the command that makes it.
+        Refused: if the files do not belong together.
     """
     network, about_it = _files()
     for path in (network, about_it):
@@ -56,6 +60,11 @@ def load() -> Pretrained:
                 f"results/rruff/{path.name} is missing: `{results.made_by(NAME)}` makes it"
             )
     about = json.loads(about_it.read_text(encoding="utf-8"))
+    if about["sha256"] != _sha256(network):
+        raise Refused(
+            f"results/rruff/{network.name} is not the network that {about_it.name} is about: get "
+            f"both from the repository again, or make them with `{results.made_by(NAME)}`"
+        )
     config = FMCNNConfig.of(**about.pop("config"))
     minerals = np.array(about.pop("minerals"))
     held_out = frozenset(results.read(f"{NAME}_held_out")["file"])
@@ -88,18 +97,24 @@ def make(spectra: Spectra, config: FMCNNConfig | None = None, seed: int = protoc
         "minerals": minerals.tolist(),
     }
     network, about_it = _files()
+    # Without its optimiser, whose state would triple the file.
+    bare = keras.Model(trained.model.input, trained.model.output, name=trained.model.name)
+    with TemporaryDirectory() as folder, written_whole(network) as part:
+        whole = Path(folder) / network.name  # Keras asks for its own suffix
+        bare.save(whole)
+        part.write_bytes(whole.read_bytes())
     results.keep(held_out, f"{NAME}_held_out")
+    about["sha256"] = _sha256(network)
     with written_whole(about_it) as part:
         part.write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-    # Without its optimiser, whose state would triple the file. Keras asks for its own suffix.
-    bare = keras.Model(trained.model.input, trained.model.output, name=trained.model.name)
-    with written_whole(network) as part:
-        bare.save(part.with_suffix(".keras"))
-        part.with_suffix(".keras").replace(part)
 
 
 def _files() -> tuple[Path, Path]:
     return results.TABLES / f"{NAME}.keras", results.TABLES / f"{NAME}.json"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def split(spectra: Spectra) -> Split:

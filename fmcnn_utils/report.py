@@ -67,8 +67,8 @@ def markdown(scores: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def update_readme() -> None:
-    """Write the table between its two marks in the README.
+def readme_parts() -> tuple[str, str]:
+    """The README up to and with the mark before the table, and from the mark after it.
 
     Raises:
         Refused: if one of the marks is not there once, or they stand the wrong way round.
@@ -78,9 +78,19 @@ def update_readme() -> None:
     _, end, after = rest.partition(END)
     if not end or text.count(START) + text.count(END) != 2:
         raise Refused(
-            f"the results are kept, but {README.name} needs the lines `{START}` and `{END}` once "
-            "each, in this order, to show them: put them in and run the command again"
+            f"{README.name} needs the lines `{START}` and `{END}` once each, in this order, to "
+            "show the results: put them in and run the command again"
         )
+    return before + START, END + after
+
+
+def update_readme() -> None:
+    """Write the table between its two marks in the README.
+
+    Raises:
+        Refused: see ``readme_parts``.
+    """
+    before, after = readme_parts()
+    body = markdown(results.read("scores"))
     with written_whole(README) as part:
-        body = markdown(results.read("scores"))
-        part.write_text(f"{before}{START}\n{body}\n{END}{after}", encoding="utf-8")
+        part.write_text(f"{before}\n{body}\n{after}", encoding="utf-8")

@@ -43,10 +43,11 @@ def paper(args) -> int:
     parameters.assign(paths, values | dict(args.parameter))  # refuse before hours are spent
     spectra = _from_rruff(args.data)
     if not args.notebooks:
+        report.readme_parts()  # refuse a README without its marks now, too
         protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
+        report.update_readme()
         pretrained.make(spectra)
         results.keep(explained.run(spectra, n_jobs=args.jobs).round(4), "attribution")
-        report.update_readme()
     return _run_all(args, BUILD / "paper", values)
 
 

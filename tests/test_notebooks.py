@@ -92,6 +92,15 @@ def test_opens_with_its_title_and_question(path):
     assert question.endswith("?")
 
 
+def test_of_a_widget_only_its_text_is_kept():
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "menus"}
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data)])
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": {}})
+    kept = notebooks._without_widgets(notebook)
+    assert kept.metadata == {}
+    assert kept.cells[0].outputs[0].data == {"text/plain": "menus"}
+
+
 #: A change, and what nbval says of a notebook with it.
 CHANGES = {
     "nothing": ("", "", "PASSED"),

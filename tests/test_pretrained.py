@@ -6,6 +6,7 @@ import pytest
 from test_protocol import few_spectra
 
 from fmcnn_utils import crossval, curation, datasets, pretrained, results
+from fmcnn_utils._problem import Refused
 from fmcnn_utils.config import FMCNNConfig
 from fmcnn_utils.spectra import normalise
 
@@ -26,6 +27,16 @@ def test_made_and_loaded_it_says_the_same(monkeypatch, tmp_path):
     again = pretrained.tell(kept.model, normalise(spectra.X[rows], "sqrt"), kept.minerals)
     pd.testing.assert_frame_equal(again, table[["predicted", "p"]])
     assert kept.about["accuracy"] == pytest.approx((table["predicted"] == table["mineral"]).mean())
+
+
+def test_files_that_do_not_belong_together_are_refused(monkeypatch, tmp_path):
+    for name in ("fmcnn.keras", "fmcnn.json"):
+        (tmp_path / name).write_bytes((results.TABLES / name).read_bytes())
+    monkeypatch.setattr(results, "TABLES", tmp_path)
+    with (tmp_path / "fmcnn.keras").open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(Refused, match=r"fmcnn\.keras is not the network that fmcnn\.json"):
+        pretrained.load()
 
 
 def test_a_missing_network_is_named_with_the_command_that_makes_it(monkeypatch, tmp_path):

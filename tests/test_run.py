@@ -139,7 +139,10 @@ def test_paper_takes_repeats_and_jobs(notebook, monkeypatch):
     ran = []
     monkeypatch.setattr(run, "_from_rruff", lambda data: f"spectra of {data}")
     monkeypatch.setattr(protocol, "run", lambda *given, **how: ran.append((given, how)))
-    for module, name in ((pretrained, "make"), (report, "update_readme"), (results, "keep")):
+    for module, name in (
+        *((pretrained, "make"), (results, "keep")),
+        *((report, "readme_parts"), (report, "update_readme")),
+    ):
         monkeypatch.setattr(module, name, lambda *_: None)
     monkeypatch.setattr(
         explained, "run", lambda spectra, n_jobs: pd.DataFrame({"n_jobs": [n_jobs]})

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from test_protocol import few_spectra
 
-from fmcnn_utils import protocol, results, search
+from fmcnn_utils import protocol, results, search, splits
 from fmcnn_utils.fits import FMCNN, Baseline
 
 
@@ -26,7 +26,10 @@ def test_no_candidate_is_tried_twice(name):
 
 
 def test_no_split_of_the_search_is_a_reported_one():
-    assert search.SEED != protocol.SEED
+    curated, reported = protocol.plan(few_spectra(), "random", 2)
+    searched = splits.stratified(curated.minerals, n_repeats=1, seed=search.SEED)
+    tests = [set(split.test) for split in reported]
+    assert not any(set(split.test) in tests for split in searched)
 
 
 def test_best_setting_comes_first(monkeypatch):
@@ -38,6 +41,9 @@ def test_best_setting_comes_first(monkeypatch):
 
 
 def test_only_the_models_asked_for(monkeypatch):
-    monkeypatch.setattr(search, "candidates", lambda: {"KNN": {}, "SVM": {}})
+    one = {"k=1": Baseline("KNN")}
+    monkeypatch.setattr(search, "candidates", lambda: {"KNN": one, "SVM": {}})
+    table = search.run(few_spectra(), ["KNN"], n_jobs=1, cache=False, quiet=True)
+    assert table["model"].unique().tolist() == ["KNN"]
     with pytest.raises(ValueError, match="'LDR' is not one of KNN, SVM"):
         search.run(few_spectra(), ["LDR"])
