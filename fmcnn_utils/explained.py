@@ -69,7 +69,7 @@ def run(
     peaks = _peaks(curated)
     what = [curated.X, y, peaks.astype(int).to_numpy(), config, seed, _code(), fits.versions()]
     made_from = joblib.hash(what)
-    memory = joblib.Memory(cache or cache_folder() / "faithfulness", verbose=0)
+    memory = joblib.Memory(Path(cache or cache_folder() / "faithfulness"), verbose=0)
     fold = memory.cache(_fold, ignore=["X", "y", "peaks", "config", "seed"])
     tasks = [
         joblib.delayed(fold)(split, made_from, curated.X, y, peaks, config, seed)
