@@ -6,6 +6,8 @@
 # and a data source with make reproduce DATA=rruff   or   DATA=path/of/an/archive.zip
 PYTHON ?= python3
 COMMAND = $(PYTHON) -m fmcnn_utils
+# where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
+FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 .PHONY: help reproduce test lab paper search sweep notebooks atlas manifest lock clean
 
@@ -21,11 +23,11 @@ test:       # ruff, pytest, nbval:            python3 -m fmcnn_utils test
 lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
 	@$(COMMAND) lab
 
-paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE] [--repeats N] [--jobs N]
-	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)") $(if $(REPEATS),--repeats $(REPEATS)) $(if $(JOBS),--jobs $(JOBS))
+paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE] [--repeats N] [--jobs N] [--scheduler ADDRESS]
+	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)") $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
 
 search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [MODEL ...]
-	@$(COMMAND) search $(if $(DATA),--data "$(DATA)") $(if $(JOBS),--jobs $(JOBS))
+	@$(COMMAND) search $(if $(DATA),--data "$(DATA)") $(FITS)
 
 sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
             #                                 python3 -m fmcnn_utils sweep 03 -p SEED 0 1 2

@@ -7,31 +7,36 @@ settings or code never meet an old fit.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import json
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
 from . import fits
 from ._io import cache_folder, written_whole
-from ._problem import Problem
+from ._problem import Problem, Refused
 from .fits import FMCNN, Baseline, Model
 from .spectra import Spectra
 from .splits import Split
 
-__all__ = ["FMCNN", "Baseline", "Results", "run", "split_table"]
+__all__ = ["FMCNN", "Baseline", "Results", "run", "run_all", "split_table"]
 
 #: How often in a row workers may die without a single fit finished in between.
 MAX_RESTARTS = 3
+#: How long, in seconds, a Dask scheduler may be without any worker.
+WAIT_FOR_WORKERS = 60
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,7 @@ def run(
     models: dict[str, Model],
     *,
     protocol: str = "random",
-    seed: int = 0,
-    n_jobs: int = 2,
-    scheduler: str | None = None,
-    cache: bool | str | Path = True,
-    quiet: bool = False,
+    **how,
 ) -> Results:
     """Fit and score every model on every split.
 
@@ -85,6 +86,32 @@ def run(
         splits: of these spectra.
         models: name in the tables → ``FMCNN(...)`` or ``Baseline(...)``.
         protocol: what to call this kind of split in the tables.
+        how: see ``run_all``.
+
+    Returns:
+        The tables, in the order of ``splits``, then ``models``, whatever the order of the work.
+
+    Raises:
+        WorkersFailed: see ``run_all``, Refused too.
+    """
+    return run_all({protocol: (spectra, splits)}, models, **how)
+
+
+def run_all(
+    plans: dict[str, tuple[Spectra, list[Split]]],
+    models: dict[str, Model],
+    *,
+    seed: int = 0,
+    n_jobs: int = 2,
+    scheduler: str | None = None,
+    cache: bool | str | Path = True,
+    quiet: bool = False,
+) -> Results:
+    """``run`` for several kinds of split, under one progress bar.
+
+    Args:
+        plans: name in the tables → spectra and their splits.
+        models: name in the tables → ``FMCNN(...)`` or ``Baseline(...)``.
         seed: each fit's seed is drawn from it, its repeat and its fold: the same for all models.
         n_jobs: local processes, of one thread each; 1 stays in this process.
         scheduler: address of a Dask scheduler to use in place of local processes.
@@ -92,26 +119,34 @@ def run(
         quiet: no progress bar.
 
     Returns:
-        The tables, in the order of ``splits``, then ``models``, whatever the order of the work.
+        The tables, in the order of ``plans``, their splits, then ``models``.
 
     Raises:
         WorkersFailed: if workers keep dying, or run other code than this process.
+        Refused: if there is no Dask cluster of one-thread workers at the address, a
+            ``ValueError``.
     """
-    names, y = np.unique(spectra.minerals.astype(str), return_inverse=True)
     folder = _folder(cache)
-    data = checksum(spectra)
-    jobs = _jobs(splits, models, data, seed)
-    by_key = {job.key: job for job in jobs}  # the same fit under two names is run once
+    data = {name: checksum(spectra) for name, (spectra, _) in plans.items()}
+    jobs = {name: _jobs(plans[name][1], models, data[name], seed) for name in plans}
+    by_key = {job.key: job for job in chain(*jobs.values())}  # the same fit is run once
     done = {key: kept for key in by_key if folder and (kept := _read(folder / f"{key}.json"))}
-    waiting = {key: job for key, job in by_key.items() if key not in done}
     work = _on_cluster(scheduler) if scheduler else _locally(n_jobs)
+    tables = []
     with _Progress(by_key, done, quiet) as progress:
-        for key, outcome in work(waiting, np.ascontiguousarray(spectra.X), y):
-            if folder:
-                _write(folder / f"{key}.json", outcome)
-            done[key] = outcome
-            progress.add(key, outcome)
-    return _tables(jobs, done, names, y, spectra, protocol, data)
+        for name, (spectra, _) in plans.items():
+            names, y = np.unique(spectra.minerals.astype(str), return_inverse=True)
+            waiting = {job.key: job for job in jobs[name] if job.key not in done}
+            for key, outcome in _to_the_end(work, waiting, np.ascontiguousarray(spectra.X), y):
+                if folder:
+                    _write(folder / f"{key}.json", outcome)
+                done[key] = outcome
+                progress.add(key, outcome)
+            tables.append(_tables(jobs[name], done, names, y, spectra, name, data[name]))
+    scores, predictions = zip(*tables, strict=True)
+    scores = pd.concat(scores, ignore_index=True)
+    whole = {name: "Int64" for name in ("epochs", "weights") if name in scores}
+    return Results(scores.astype(whole), pd.concat(predictions, ignore_index=True))
 
 
 def split_table(spectra: Spectra, splits: list[Split]) -> pd.DataFrame:
@@ -183,6 +218,10 @@ def _made_with_here(model: type[Model]) -> str:
     return f"code {fits.code_version(model)[:16]} · {fits.versions()}"
 
 
+for _model in (FMCNN, Baseline):  # now: a file may be edited after it was imported
+    _made_with_here(_model)
+
+
 def _fit(job: _Job, X: np.ndarray, y: np.ndarray) -> tuple[str, dict]:
     here = _made_with_here(type(job.model))
     if here != job.made_with:
@@ -198,50 +237,81 @@ def _start_tensorflow() -> None:
     from . import training  # noqa: F401
 
 
+def _to_the_end(work, jobs: dict[str, _Job], X, y) -> Iterator[tuple[str, dict]]:
+    """The outcomes of ``work``, which is started again for what is left when workers die."""
+    left, deaths = dict(jobs), 0
+    while left:
+        try:
+            for key, outcome in work(list(left.values()), X, y):
+                deaths = 0
+                del left[key]
+                yield key, outcome
+        except BrokenExecutor as death:
+            deaths += 1
+            if deaths > MAX_RESTARTS:
+                raise WorkersFailed(
+                    f"worker processes died {deaths} times in a row, without finishing one of "
+                    f"{len(left)} fits left: is there enough memory for as many workers?"
+                ) from death
+
+
 def _locally(n_jobs: int):
-    def work(jobs: dict[str, _Job], X, y) -> Iterator[tuple[str, dict]]:
-        left, deaths = dict(jobs), 0
-        networks = any(isinstance(job.model, FMCNN) for job in jobs.values())
-        while left:
-            try:
-                # A worker that starts TensorFlow late has grown by it, and joblib then takes it for
-                # one that leaks, and replaces it.
-                start = _start_tensorflow if networks else None
-                with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=start):
-                    parallel = joblib.Parallel(
-                        n_jobs, batch_size=1, return_as="generator_unordered"
-                    )
-                    tasks = [joblib.delayed(_fit)(job, X, y) for job in left.values()]
-                    for key, outcome in parallel(tasks):
-                        deaths = 0
-                        del left[key]
-                        yield key, outcome
-            except TerminatedWorkerError as death:
-                deaths += 1
-                if deaths > MAX_RESTARTS:
-                    raise WorkersFailed(
-                        f"worker processes died {deaths} times in a row, without finishing one of "
-                        f"{len(left)} fits left: is there enough memory for n_jobs={n_jobs}?"
-                    ) from death
+    def work(jobs: list[_Job], X, y) -> Iterator[tuple[str, dict]]:
+        # A worker that starts TensorFlow late has grown by it, and joblib then takes it for one
+        # that leaks, and replaces it.
+        networks = any(isinstance(job.model, FMCNN) for job in jobs)
+        start = _start_tensorflow if networks else None
+        with joblib.parallel_config("loky", inner_max_num_threads=1, initializer=start):
+            parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered")
+            yield from parallel(joblib.delayed(_fit)(job, X, y) for job in jobs)
 
     return work
 
 
 def _on_cluster(address: str):
-    from distributed import Client, as_completed  # half of this module's import time
+    from distributed import KilledWorker, as_completed  # half of this module's import time
 
-    def work(jobs: dict[str, _Job], X, y) -> Iterator[tuple[str, dict]]:
-        with Client(address) as client:
+    def work(jobs: list[_Job], X, y) -> Iterator[tuple[str, dict]]:
+        with _client(address) as client:
             X, y = client.scatter([X, y], broadcast=True)
-            futures = [client.submit(_fit, job, X, y, pure=False) for job in jobs.values()]
+            futures = [client.submit(_fit, job, X, y, pure=False) for job in jobs]
             try:
                 for future in as_completed(futures):  # Dask itself runs a dead worker's fits again
                     yield future.result()
                     future.release()
+            except (KilledWorker, CancelledError) as death:  # the last holder of the data died
+                raise BrokenExecutor("Dask's workers died") from death
             finally:
                 client.cancel(futures)
 
     return work
+
+
+@contextmanager
+def _client(address: str):
+    from distributed import Client
+
+    try:
+        client = Client(address)
+    except (OSError, ValueError) as error:
+        raise Refused(
+            f"no Dask scheduler answers at scheduler={address!r} ({error}): give the address that "
+            "`dask scheduler` prints when it starts, such as tcp://192.168.0.2:8786"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
+        except asyncio.TimeoutError as error:
+            raise Refused(
+                f"no worker has joined the Dask scheduler at scheduler={address!r} in "
+                f"{WAIT_FOR_WORKERS} s: start some by `dask worker {address} --nthreads 1`"
+            ) from error
+        if max(client.nthreads().values()) > 1:
+            raise Refused(
+                f"a Dask worker at scheduler={address!r} has several threads, and a fit takes one "
+                "process of one thread: start workers by `dask worker --nthreads 1`"
+            )
+        yield client
 
 
 # ---------------------------------------------------------------- what comes out
@@ -266,7 +336,9 @@ class _Progress:
         self._bar.close()
 
     def add(self, key: str, outcome: dict) -> None:
-        self._accuracies[self._labels[key]].append(outcome["scores"]["accuracy"])
+        latest = self._labels[key]  # to the front: a narrow terminal cuts off the end
+        self._accuracies = {latest: self._accuracies.pop(latest)} | self._accuracies
+        self._accuracies[latest].append(outcome["scores"]["accuracy"])
         self._bar.update()
         self._show()
 
@@ -289,5 +361,4 @@ def _tables(jobs, done, names, y, spectra: Spectra, protocol: str, data: str) ->
         columns |= {"predicted": names[part["predicted"]], "p": part["p"]}
         predictions.append(pd.DataFrame(place | columns))
     table = pd.DataFrame(scores).assign(data=data[:16])
-    whole = {name: "Int64" for name in ("epochs", "weights") if name in table}
-    return Results(table.astype(whole), pd.concat(predictions, ignore_index=True))
+    return table, pd.concat(predictions, ignore_index=True)

@@ -30,7 +30,7 @@ AS_IN_PAPER: dict[str, Model] = {
 #: The baselines with a normalisation and parameters of their own, by the same ``search``.
 TUNED: dict[str, Model] = {
     "KNN tuned": Baseline("KNN", {"normalisation": "sqrt", "metric": "cosine"}),
-    "RF tuned": Baseline("RF", {"normalisation": "minmax", "max_features": "log2"}),
+    "RF tuned": Baseline("RF", {"max_features": "log2", "bootstrap": False}),
     "SVM tuned": Baseline("SVM", {"normalisation": "sqrt", "C": 100}),
     "LDA tuned": Baseline("LDA", {"normalisation": "sqrt", "solver": "lsqr", "shrinkage": 0.5}),
 }
@@ -79,27 +79,24 @@ def run(spectra: Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
     Args:
         spectra: all of the archive.
         n_repeats: how often to deal the folds; the paper's ten.
-        how: passed on to ``crossval.run`` (``n_jobs``, ``scheduler``, ``cache``, ``quiet``).
+        how: passed on to ``crossval.run_all`` (``n_jobs``, ``scheduler``, ``cache``, ``quiet``).
 
     Returns:
         The scores.
     """
     models = AS_IN_PAPER | TUNED | RAW
-    scores, wrong, long = [], [], {}
-    for protocol in PROTOCOLS:
-        curated, dealt = plan(spectra, protocol, n_repeats)
-        outcome = crossval.run(curated, dealt, models, protocol=protocol, seed=SEED, **how)
-        scores.append(outcome.scores)
-        wrong.append(confusions(outcome.predictions))
+    plans = {kind: plan(spectra, kind, n_repeats) for kind in PROTOCOLS}
+    outcome = crossval.run_all(plans, models, seed=SEED, **how)
+    scores, long = outcome.scores, {}
+    for kind, predictions in outcome.predictions.groupby("protocol"):
         place = ["repeat", "fold", "file", "true"]
-        wide = outcome.predictions.pivot(index=place, columns="model", values="predicted")
-        long[f"predictions_{protocol}"] = wide[list(models)].reset_index()
-        long[f"splits_{protocol}"] = crossval.split_table(curated, dealt)
-    scores = pd.concat(scores, ignore_index=True)
+        wide = predictions.pivot(index=place, columns="model", values="predicted")
+        long[f"predictions_{kind}"] = wide[list(models)].reset_index()
+        long[f"splits_{kind}"] = crossval.split_table(*plans[kind])
     for name, table in long.items():  # all at the end: no table of this run beside one of another
         results.keep_gzip(table, name)
     results.keep(scores.round({"accuracy": 5, "macro_f1": 5, "top3": 5}), "scores")
-    results.keep(pd.concat(wrong, ignore_index=True), "confusions")
+    results.keep(confusions(outcome.predictions), "confusions")
     return scores
 
 

@@ -53,10 +53,11 @@ def markdown(scores: pd.DataFrame) -> str:
     first = scores[(scores["model"] == "FMCNN") & (scores["repeat"] == 0)]
     sizes = first.groupby("protocol")["n_test"].sum()
     minerals = scores.groupby("protocol")["n_classes"].max()
+    hours = scores["seconds"].sum() / 3600
     what = f"mean ± standard deviation over {repeats} repeats" if repeats > 1 else "one repeat"
     lines += [
         "",
-        f"Accuracy on RRUFF, {what}; {len(scores):,} fits. "
+        f"Accuracy on RRUFF, {what}; {len(scores):,} fits, {hours:.1f} hours of one core. "
         f"Random split: stratified 10-fold, {sizes['random']:,} spectra of {minerals['random']} "
         f"minerals. By specimen: 5-fold, no RRUFF ID on both sides, {sizes['specimen']:,} spectra "
         f"of {minerals['specimen']} minerals. As in paper: the settings that the paper gives, the "

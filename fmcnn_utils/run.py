@@ -55,7 +55,8 @@ def search_settings(args) -> int:
     """Search for what the paper leaves open: results/rruff/search_MODEL.csv."""
     from . import results, search
 
-    found = search.run(_from_rruff(args.data), args.models, n_jobs=args.jobs)
+    spectra = _from_rruff(args.data)
+    found = search.run(spectra, args.models, n_jobs=args.jobs, scheduler=args.scheduler)
     for model, table in found.round(4).groupby("model", sort=False):
         table = table.dropna(axis="columns", how="all")  # only a network has weights
         results.keep(table, f"search_{model.lower()}")
@@ -256,6 +257,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
             "--jobs", metavar="N", type=_count, default=2, help="processes to fit with (default: 2)"
         )
 
+    def takes_scheduler(added):
+        added.add_argument(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="of a Dask cluster to fit on, with workers of one thread each",
+        )
+
     def takes_notebooks(added):
         added.add_argument(
             "notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)"
@@ -278,7 +286,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="of the cross-validations, 1 to 10 (default: 10, the paper's)",
     )
     takes_jobs(added)
-    added.add_argument("--scheduler", metavar="ADDRESS", help="of a Dask cluster to compute on")
+    takes_scheduler(added)
     added = command("sweep", sweep)
     # argparse's own puts NOTEBOOK behind -p, which would take it for a value.
     added.usage = "python -m fmcnn_utils sweep NOTEBOOK -p NAME VALUE ... [-p NAME VALUE ...]"
@@ -303,6 +311,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     added.add_argument("--data", default="rruff", metavar="SOURCE", help="as for paper")
     takes_jobs(added)
+    takes_scheduler(added)
     command("clean", clean)
     args, args_of_lab = parser.parse_known_args(argv)
     if args_of_lab and args.command != "lab":

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 import pytest
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from fmcnn_utils import crossval, fits, splits
 from fmcnn_utils.config import FMCNNConfig
@@ -167,7 +167,7 @@ def test_workers_that_keep_dying_end_the_run_with_a_sentence(tmp_path, monkeypat
 
     def die(parallel, tasks):
         deaths.append(1)
-        raise TerminatedWorkerError
+        raise BrokenExecutor
 
     monkeypatch.setattr(crossval.joblib.Parallel, "__call__", die)
     with pytest.raises(RuntimeError, match=r"died 4 times in a row, .* 3 fits left"):
@@ -207,10 +207,53 @@ def test_stopped_at_any_moment_it_resumes_and_ends_in_the_same_tables(stop, tmp_
     assert same(resumed, run({"slow": Slow(str(calls), 0.7)}))
 
 
-def test_a_dask_cluster_gives_the_same_rows():
+def dask_cluster(n_workers, threads=1):
     from distributed import LocalCluster
 
+    return LocalCluster(n_workers=n_workers, threads_per_worker=threads, dashboard_address=None)
+
+
+def test_a_dask_cluster_gives_the_same_rows():
     models = {"FMCNN": FMCNN(replace(TINY, epochs=2)), "LDA": Baseline("LDA")}
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with dask_cluster(2) as cluster:
         distributed = run(models, scheduler=cluster.scheduler_address)
     assert same(distributed, run(models))
+
+
+def test_the_only_worker_of_a_dask_cluster_may_die(tmp_path):
+    with dask_cluster(1) as cluster:
+        results = run({"deadly": Deadly(str(tmp_path), 1)}, scheduler=cluster.scheduler_address)
+    assert len(results.scores) == 3
+
+
+def test_a_dask_cluster_that_will_not_do_is_refused(monkeypatch):
+    monkeypatch.setattr(crossval, "WAIT_FOR_WORKERS", 0.1)
+    lda = {"LDA": Baseline("LDA")}
+    with pytest.raises(ValueError, match="no Dask scheduler answers at scheduler='nowhere'"):
+        run(lda, scheduler="nowhere")
+    with dask_cluster(0) as cluster, pytest.raises(ValueError, match=r"no worker has .* in 0.1 s"):
+        run(lda, scheduler=cluster.scheduler_address)
+    with dask_cluster(1, threads=2) as cluster, pytest.raises(ValueError, match="several threads"):
+        run(lda, scheduler=cluster.scheduler_address)
+
+
+def test_two_kinds_of_split_make_one_table():
+    models = {"LDA": Baseline("LDA"), "KNN": Baseline("KNN")}
+    other = replace(SPECTRA, X=SPECTRA.X * 2)
+    plans = {"random": (SPECTRA, FOLDS), "specimen": (other, FOLDS[:2])}
+    both = crossval.run_all(plans, models, n_jobs=1, cache=False, quiet=True)
+    assert list(both.scores.groupby("protocol", sort=False).size()) == [6, 4]
+    assert set(both.scores["data"]) == {crossval.checksum(s)[:16] for s in (SPECTRA, other)}
+    first = both.scores[both.scores["protocol"] == "random"].drop(columns="seconds")
+    alone = run(models).scores.drop(columns="seconds")
+    pd.testing.assert_frame_equal(first, alone)
+
+
+def test_the_model_that_finished_last_leads_the_progress_bar():
+    models = {"KNN": Baseline("KNN"), "LDA": Baseline("LDA")}
+    jobs = {job.key: job for job in crossval._jobs(FOLDS, models, "", 0)}
+    done = {"scores": {"accuracy": 0.5}}
+    with crossval._Progress(jobs, {}, quiet=True) as progress:
+        for key in jobs:
+            progress.add(key, done)
+    assert list(progress._accuracies) == ["LDA", "KNN"]

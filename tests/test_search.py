@@ -32,11 +32,12 @@ def test_no_split_of_the_search_is_a_reported_one():
     assert not any(set(split.test) in tests for split in searched)
 
 
-def test_best_setting_comes_first(monkeypatch):
-    one, three = (Baseline("KNN", {"n_neighbors": k}) for k in (1, 20))
-    monkeypatch.setattr(search, "candidates", lambda: {"KNN": {"k=20": three, "k=1": one}})
+def test_best_setting_comes_first_and_of_equals_the_one_tried_first(monkeypatch):
+    tried = {f"k={k}": Baseline("KNN", {"n_neighbors": k}) for k in (48, 2, 1)}
+    monkeypatch.setattr(search, "candidates", lambda: {"KNN": tried})
     table = search.run(few_spectra(), n_jobs=1, cache=False, quiet=True)
-    assert table["setting"].tolist() == ["k=1", "k=20"]
+    assert table["setting"].tolist() == ["k=2", "k=1", "k=48"]
+    assert table["mean"].tolist()[:2] == [1, 1]
     assert (table["mean"] == (table["random"] + table["specimen"]) / 2).all()
 
 
