@@ -21,7 +21,7 @@ _TOKEN = re.compile(
 )
 
 SAME_COMPOSITION = "same composition"
-OTHER_CATIONS = "same anions, other cations"
+EXCHANGED = "some ions exchanged"
 UNRELATED = "neither"
 
 
@@ -72,7 +72,7 @@ def relation(a: str, b: str) -> str:
 
     Returns:
         ``SAME_COMPOSITION``: the same elements in the same proportions, so two minerals are
-        polymorphs. ``OTHER_CATIONS``: the same anion-forming elements, as many anions (O, OH, F,
+        polymorphs. ``EXCHANGED``: the same anion-forming elements, as many anions (O, OH, F,
         Cl) a formula, and OH, F or Cl among them, and water beside them, in both or in neither:
         so it is in a solid-solution series, and most often within a group of one structure (but
         zircon and olivine share that much, too). Else ``UNRELATED``, also where one formula is
@@ -85,7 +85,7 @@ def relation(a: str, b: str) -> str:
             return SAME_COMPOSITION
     anions = _anions(a)
     with_oxygen = "O" in first and "O" in second  # else sulphides and metals would all be alike
-    return OTHER_CATIONS if with_oxygen and anions == _anions(b) else UNRELATED
+    return EXCHANGED if with_oxygen and anions == _anions(b) else UNRELATED
 
 
 def _anions(formula: str) -> tuple:

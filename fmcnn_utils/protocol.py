@@ -32,7 +32,7 @@ TUNED: dict[str, Model] = {
     "KNN tuned": Baseline("KNN", {"normalisation": "sqrt", "metric": "cosine"}),
     "RF tuned": Baseline("RF", {"max_features": "log2", "bootstrap": False}),
     "SVM tuned": Baseline("SVM", {"normalisation": "sqrt", "C": 100}),
-    "LDA tuned": Baseline("LDA", {"normalisation": "sqrt", "solver": "lsqr", "shrinkage": 0.5}),
+    "LDA tuned": Baseline("LDA", {"normalisation": "sqrt", "solver": "lsqr", "shrinkage": 0.7}),
 }
 #: The paper's settings on counts as they are. (The forest's rounding needs scaled spectra.)
 RAW: dict[str, Model] = {

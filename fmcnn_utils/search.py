@@ -73,7 +73,7 @@ def candidates() -> dict[str, dict[str, Model]]:
         "LDA": [
             {"normalisation": how, "solver": "lsqr", "shrinkage": shrinkage}
             for how in ("none", *scaled)
-            for shrinkage in (0.1, 0.3, 0.5)
+            for shrinkage in (0.1, 0.3, 0.5, 0.7, 0.9)
         ]
         + [{"normalisation": how} for how in ("none", *scaled)],
     }

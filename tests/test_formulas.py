@@ -1,7 +1,7 @@
 import pytest
 
 from fmcnn_utils import formulas, rruff
-from fmcnn_utils.formulas import OTHER_CATIONS, SAME_COMPOSITION, UNRELATED
+from fmcnn_utils.formulas import EXCHANGED, SAME_COMPOSITION, UNRELATED
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def test_readable():
         ("Calcite", "Aragonite", SAME_COMPOSITION),
         ("Kyanite", "Andalusite", SAME_COMPOSITION),  # Al2OSiO4 and Al2SiO5
         ("Rutile", "Anatase", SAME_COMPOSITION),
-        ("Rutile", "Cassiterite", OTHER_CATIONS),
-        ("Almandine", "Pyrope", OTHER_CATIONS),
-        ("Albite", "Anorthite", OTHER_CATIONS),
-        ("Augite", "Diopside", OTHER_CATIONS),
-        ("Tremolite", "Edenite", OTHER_CATIONS),
-        ("Amblygonite", "Montebrasite", OTHER_CATIONS),  # F for OH
+        ("Rutile", "Cassiterite", EXCHANGED),
+        ("Almandine", "Pyrope", EXCHANGED),
+        ("Albite", "Anorthite", EXCHANGED),
+        ("Augite", "Diopside", EXCHANGED),
+        ("Tremolite", "Edenite", EXCHANGED),
+        ("Amblygonite", "Montebrasite", EXCHANGED),  # F for OH
         ("Almandine", "Annite", UNRELATED),  # both Si3O12, but one with hydroxyl
         ("Calcite", "Quartz", UNRELATED),
         ("Gypsum", "Anhydrite", UNRELATED),  # the same, but for its water
