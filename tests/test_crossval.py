@@ -191,7 +191,9 @@ def test_stopped_at_any_moment_it_resumes_and_ends_in_the_same_tables(stop, tmp_
     calls, cache = tmp_path / "calls", tmp_path / "cache"
     calls.mkdir()
     slow = f"{{'slow': t.Slow({str(calls)!r}, 0.7)}}"
-    code = f"import test_crossval as t; t.run({slow}, cache={str(cache)!r}, n_jobs=2)"
+    # What a shell starts in the background ignores Ctrl-C, and so would all that it starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heed + f"import test_crossval as t; t.run({slow}, cache={str(cache)!r}, n_jobs=2)"
     here = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
     process = subprocess.Popen([sys.executable, "-c", code], env=here, stderr=subprocess.DEVNULL)
     while not list(cache.glob("*.json")):
