@@ -26,7 +26,7 @@ lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
 paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE] [--repeats N] [--jobs N] [--scheduler ADDRESS]
 	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)") $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
 
-search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [MODEL ...]
+search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [--jobs N] [--scheduler ADDRESS] [MODEL ...]
 	@$(COMMAND) search $(if $(DATA),--data "$(DATA)") $(FITS)
 
 sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
