@@ -1,16 +1,5 @@
-"""Thin library behind the notebooks of the FMCNN companion.
+"""Companion to Guo et al. (2020): ``data``, ``models``, ``evaluation``, ``explain``.
 
-Three floors, imports only downward:
-
-- ground: ``spectra``, ``splits``, ``config``, ``model``, ``weights``, ``convolutions``,
-  ``fastpath``, ``training``, ``baselines``, ``peaks``, ``bands``, ``formulas``, ``stats``,
-  ``paper``, ``claims``, ``results``, ``figures``, ``faithfulness``; for all of them ``_io`` (where
-  files go) and ``_problem``
-- first: ``rruff`` (with ``_archive``, ``_scan``, ``_download``), ``curation``, ``atlas``,
-  ``deconv``, ``attribution``, ``fits``
-- top: ``datasets``, ``crossval``, ``search``, ``protocol``, ``pretrained``, ``explained`` (with
-  ``trials``, ``sanity``, ``planted``), ``report``, ``atlas_quality``; for the
-  commands ``parameters``, ``notebooks`` and ``run``
-
-Nothing is imported here, so that ``python -m fmcnn_utils`` starts on a bare Python.
+Beside them: ``paper`` (its numbers), ``results`` (kept tables), ``plots``, ``report`` and the
+commands (``python -m fmcnn_utils --help``). Importing the package does not start TensorFlow.
 """

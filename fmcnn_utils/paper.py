@@ -51,7 +51,7 @@ def table_1() -> pd.DataFrame:
         One row per model: ``accuracy`` in the reading by points, ``accuracy_if_relative``, and
         ``how`` the figure is known. KNN and RF are not quantified in the prose: missing.
     """
-    derived = "derived: FMCNN's figure less the stated gain"
+    derived = "derived: FMCNN's accuracy minus the stated gain"
     rows = {
         "FMCNN": (FMCNN_ACCURACY, FMCNN_ACCURACY, "stated in the abstract"),
         "SVM": (FMCNN_ACCURACY - GAIN_OVER_SVM, FMCNN_ACCURACY / (1 + GAIN_OVER_SVM), derived),

@@ -17,20 +17,20 @@ SHIFT = np.round(np.linspace(120.0, 1520.0, 60), 3)
 INTENSITY = np.round(100 * np.exp(-(((SHIFT - 600) / 90) ** 2)), 3)
 
 
-def text(shift=SHIFT, intensity=INTENSITY, end="\r\n", blank="", **header) -> str:
+def text(shift=SHIFT, intensity=INTENSITY, end="\r\n", blank="", **header) -> bytes:
     """A file as RRUFF writes it: header lines in LF, points in CRLF. A key of None is left out."""
     keys = {**HEADER, **header}
     head = "".join(f"##{key}={value}\n" for key, value in keys.items() if value is not None)
     points = "".join(f"{x:.3f}, {y:.3f}{end}" for x, y in zip(shift, intensity, strict=True))
-    return f"{head}{blank}{points}##END=\n\n\n"
+    return f"{head}{blank}{points}##END=\n\n\n".encode()
 
 
 def name(mount="R050026-3", laser="514", angle="0", kind="Processed", number="77", mineral="Ax"):
     return f"{mineral}__{mount}__Raman__{laser}__{angle}__ccw__Raman_Data_{kind}__{number}.txt"
 
 
-def zipped(path: Path, files: dict[str, str | bytes], **options) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+def zipped(path: Path, files: dict[str, str | bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file, content in files.items():
             archive.writestr(file, content)
     return path

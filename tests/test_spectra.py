@@ -2,14 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fmcnn_utils.spectra import (
-    GRID,
-    INTERPOLATIONS,
-    NORMALISATIONS,
-    Spectra,
-    normalise,
-    resample,
-)
+from fmcnn_utils.data import GRID, Spectra, medoid, normalise, resample
+from fmcnn_utils.data.spectra import INTERPOLATIONS, NORMALISATIONS
 
 
 def spectra(n=4):
@@ -69,3 +63,12 @@ def test_normalisations_by_hand():
 @pytest.mark.parametrize("how", NORMALISATIONS)
 def test_a_flat_spectrum_stays_finite(how):
     assert np.isfinite(normalise(np.zeros((2, 10)), how)).all()
+
+
+def test_the_medoid_is_closest_to_the_median_of_its_mineral():
+    three = spectra(4)
+    three.meta["mineral"] = ["a", "a", "a", "b"]
+    three.X[:, 100] = [9, 4, 2, 4]
+    three.X[:, 200] = 11
+    assert medoid(three, [0, 1, 2]) == 1
+    assert medoid(three, [0, 2]) == 2

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fmcnn_utils import splits
+from fmcnn_utils.data import splits
 
 MINERALS = np.repeat([f"m{i:02d}" for i in range(30)], np.arange(2, 32))
 SPECIMENS = np.array([f"{m}-{i % 4}" for i, m in enumerate(MINERALS)])
@@ -51,11 +51,29 @@ def test_a_mineral_with_a_single_specimen_is_refused():
         splits.by_specimen(["m00", "m01", "m01"], ["a", "b", "c"])
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
-def test_hold_back_keeps_every_class_in_the_part_to_fit(share):
-    train = splits.stratified(MINERALS, n_repeats=1, seed=0)[0].train
+@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("groups", [None, SPECIMENS])
+def test_the_validation_split_keeps_every_mineral_in_the_part_to_fit(fraction, groups):
     for seed in range(20):
-        fit, stop = splits.hold_back(MINERALS, train, share, seed)
-        assert np.array_equal(np.sort(np.concatenate([fit, stop])), np.sort(train))
-        assert len(stop) == pytest.approx(share * len(train), abs=1)
-        assert set(MINERALS[fit]) == set(MINERALS[train])
+        fit, validation = splits.validation_split(MINERALS, fraction, groups, seed)
+        assert np.array_equal(np.sort(np.concatenate([fit, validation])), np.arange(len(MINERALS)))
+        largest = 1 if groups is None else 8  # spectra of one specimen
+        assert 0 <= len(validation) - fraction * len(MINERALS) <= largest
+        assert set(MINERALS[fit]) == set(MINERALS)
+        if groups is not None:
+            assert not set(groups[fit]) & set(groups[validation])
+
+
+def test_the_validation_split_is_stratified():
+    large = [
+        (MINERALS[splits.validation_split(MINERALS, 0.3, seed=s)[1]] == "m29").sum()
+        for s in range(9)
+    ]
+    assert set(large) <= {8, 9, 10, 11}
+
+
+def test_a_validation_split_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="no mineral has two spectra to train on"):
+        splits.validation_split(["a", "b"])
+    with pytest.raises(ValueError, match="no mineral has two groups to train on"):
+        splits.validation_split(["a", "a", "b", "b"], groups=[1, 1, 2, 2])

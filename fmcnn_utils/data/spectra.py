@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline, PchipInterpolator, interp1d
+from sklearn.base import BaseEstimator, TransformerMixin
 
 #: Raman shift of the 1,360 points, in cm⁻¹. The paper samples "from 150 to 1510 cm⁻¹" and keeps
 #: 1,360 values: at a step of 1 cm⁻¹ both ends would make 1,361, so the last one is left out.
@@ -113,3 +114,51 @@ def normalise(X: np.ndarray, how: str = "minmax") -> np.ndarray:
         scaled = (X - low) / np.where(span > 0, span, 1)
         return np.sqrt(scaled) if how == "sqrt" else scaled
     raise ValueError(f"normalisation {how!r} is not one of {', '.join(NORMALISATIONS)}")
+
+
+def medoid(spectra: Spectra, rows) -> int:
+    """Which of ``rows``, spectra of one mineral, is closest to the mineral's median spectrum.
+
+    Both are min–max scaled; the distance is the sum of absolute differences.
+    """
+    rows = np.asarray(rows)
+    own = normalise(spectra.X[spectra.minerals == spectra.minerals[rows[0]]])
+    distance = np.abs(normalise(spectra.X[rows]) - np.median(own, axis=0)).sum(axis=1)
+    return int(rows[distance.argmin()])
+
+
+class Normaliser(TransformerMixin, BaseEstimator):
+    """``normalise`` as a step of a scikit-learn pipeline.
+
+    Args:
+        how: one of ``NORMALISATIONS``.
+        levels: round to this many even steps, 0 … levels − 1, for a normalisation that ends at 1.
+            A tree looks for its thresholds among the distinct values of a feature, and with fewer
+            of them the same forest is several times faster (``benchmarks/forest.py``).
+    """
+
+    def __init__(self, how: str = "minmax", levels: int | None = None):
+        self.how = how
+        self.levels = levels
+
+    def fit(self, X, y=None) -> Normaliser:
+        """Check the settings; nothing is learnt.
+
+        Raises:
+            ValueError: for an unknown normalisation, or levels with one that does not end at 1.
+        """
+        if self.how not in NORMALISATIONS:
+            raise ValueError(
+                f"normalisation {self.how!r} is not one of {', '.join(NORMALISATIONS)}"
+            )
+        if self.levels is not None and self.how not in ("minmax", "sqrt"):
+            raise ValueError(f"levels go with minmax or sqrt, not with {self.how!r}")
+        return self
+
+    def transform(self, X) -> np.ndarray:
+        """Normalised spectra, float32 (n, points)."""
+        X = normalise(X, self.how)
+        return X if self.levels is None else np.round(X * (self.levels - 1))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True

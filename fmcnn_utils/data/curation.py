@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 
-from . import paper, rruff
+from .. import paper
+from ..results import UserError
+from . import rruff
 from .spectra import Spectra
 
 XRD = "X-ray diffraction"
@@ -21,31 +24,40 @@ def paper_rule(spectra: Spectra) -> Spectra:
     "Excluding spectra without independent mineral species identification from XRD analysis, and
     spectra containing only a single sample category": identity confirmed by X-ray diffraction,
     then minerals with at least two spectra. Of the archive of 2019 that leaves 3,683 spectra of
-    209 minerals, not the paper's 3,284 of 196: see ``readings``. The three spectra without X-ray
+    209 minerals, not the paper's 3,284 of 196: see ``variants``. The three spectra without X-ray
     diffraction are the only ones of their minerals, so either step alone drops them.
+
+    Raises:
+        UserError: if fewer than two minerals are left.
     """
-    return _at_least(2, "file", _confirmed(spectra))
+    return _with_two("file", spectra.take(spectra.meta["identification"] == XRD))
 
 
 def specimen_rule(spectra: Spectra) -> Spectra:
     """Of ``paper_rule``, the minerals with at least two specimens (RRUFF IDs).
 
     Only these can be split by specimen: 2,705 spectra, 97 minerals, 324 specimens in 2019.
+
+    Raises:
+        UserError: if fewer than two minerals are left.
     """
-    return _at_least(2, "specimen", paper_rule(spectra))
+    return _with_two("specimen", paper_rule(spectra))
 
 
-def _confirmed(spectra: Spectra) -> Spectra:
-    return spectra.take(spectra.meta["identification"].to_numpy() == XRD)
+def _has(n: int, of: str, meta: pd.DataFrame) -> pd.Series:
+    """Whether the mineral of each row has ``n`` different values in column ``of``."""
+    return meta.groupby("mineral")[of].transform("nunique") >= n
 
 
-def _at_least(n: int, of: str, spectra: Spectra) -> Spectra:
-    """Spectra of the minerals that have ``n`` different values in column ``of``."""
-    return spectra.take(_has(n, of, spectra.meta))
-
-
-def _has(n: int, of: str, meta: pd.DataFrame):
-    return (meta.groupby("mineral")[of].transform("nunique") >= n).to_numpy()
+def _with_two(of: str, spectra: Spectra) -> Spectra:
+    left = spectra.take(_has(2, of, spectra.meta))
+    if (minerals := left.meta["mineral"].nunique()) < 2:
+        raise UserError(
+            "the curation keeps minerals that are confirmed by X-ray diffraction and have at "
+            f"least two {of}s; here it keeps {minerals}, and a classifier needs two: give an "
+            "archive with more spectra"
+        )
+    return left
 
 
 def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFrame:
@@ -59,29 +71,28 @@ def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFra
     Returns:
         ``step``, ``spectra`` (files in the first row), ``minerals``, ``specimens``.
     """
-    confirmed = _confirmed(spectra)
+    meta = spectra.meta
+    confirmed = meta[meta["identification"] == XRD]
     steps = {
-        "archive": spectra,
-        "Processed, not RAW": spectra,
+        "archive": meta,
+        "Processed, not RAW": meta,
         "identity confirmed by X-ray diffraction": confirmed,
-        "at least two spectra per mineral": paper_rule(spectra),
+        "at least two spectra per mineral": confirmed[_has(2, "file", confirmed)],
     }
-    table = pd.DataFrame(
-        [
-            (step, len(s), s.meta["mineral"].nunique(), s.meta["specimen"].nunique())
-            for step, s in steps.items()
-        ],
-        columns=["step", "spectra", "minerals", "specimens"],
-    )
+    rows = [
+        (step, len(left), left["mineral"].nunique(), left["specimen"].nunique())
+        for step, left in steps.items()
+    ]
+    table = pd.DataFrame(rows, columns=["step", "spectra", "minerals", "specimens"])
     table.loc[0, "spectra"] += raw + unreadable
     return table
 
 
-def readings(spectra: Spectra) -> pd.DataFrame:
-    """What the paper's sentence on its curation gives, read in every way that we could think of.
+def variants(spectra: Spectra) -> pd.DataFrame:
+    """The curations that the paper's sentence allows, and how many spectra each of them leaves.
 
-    Four questions that the sentence leaves open, and all combinations of the answers; the first
-    answer of each is that of ``paper_rule``:
+    Four questions that the sentence leaves open, and all combinations of the answers that we could
+    think of; the first answer of each is that of ``paper_rule``:
 
     - what is not "a single sample category": a mineral with two spectra, or three, or five, or
       with two mounts, or two specimens;
@@ -94,10 +105,10 @@ def readings(spectra: Spectra) -> pd.DataFrame:
 
     Returns:
         One row per combination, the closest to the paper first: the four answers, ``spectra``,
-        ``minerals``, ``departures`` (how many answers are not those of ``paper_rule``) and
-        ``distance``, the sum of the two relative deviations from the paper's counts.
+        ``minerals``, ``deviations`` (how many answers are not those of ``paper_rule``) and
+        ``distance``, the sum of the two counts' relative differences from the paper's.
     """
-    meta = _confirmed(spectra).meta
+    meta = spectra.meta[spectra.meta["identification"] == XRD]
     start, end = meta["first_shift"] <= paper.FIRST_SHIFT, meta["last_shift"] >= paper.LAST_SHIFT
     everything = pd.Series(True, index=meta.index)
     numbers = {
@@ -122,19 +133,17 @@ def readings(spectra: Spectra) -> pd.DataFrame:
         "other lasers": meta["laser"].between(514, 514.5),
     }
     rows = []
-    for answers in product(numbers, identities, ranges, left_out):
-        number, identity, covered, out = answers
+    for number, identity, covered, out in product(numbers, identities, ranges, left_out):
         kept = meta[identities[identity] & ranges[covered] & left_out[out]]
         kept = kept[_has(*numbers[number], kept)]
-        first = (next(iter(a)) for a in (numbers, identities, ranges, left_out))
-        departures = sum(answer != usual for answer, usual in zip(answers, first, strict=True))
-        rows.append((*answers, len(kept), kept["mineral"].nunique(), departures))
-    columns = ["at least", "identity", "range", "left out", "spectra", "minerals", "departures"]
-    table = pd.DataFrame(rows, columns=columns)
-    table["distance"] = (table["spectra"] / paper.CURATED_SPECTRA - 1).abs() + (
-        table["minerals"] / paper.CURATED_MINERALS - 1
-    ).abs()
-    return table.sort_values(["distance", "departures"], kind="stable", ignore_index=True)
+        rows.append((number, identity, covered, out, len(kept), kept["mineral"].nunique()))
+    questions, counts = ["at least", "identity", "range", "left out"], ["spectra", "minerals"]
+    table = pd.DataFrame(rows, columns=questions + counts)
+    # The first row has the answers of paper_rule.
+    table["deviations"] = (table[questions] != table[questions].iloc[0]).sum(axis=1)
+    stated = [paper.CURATED_SPECTRA, paper.CURATED_MINERALS]
+    table["distance"] = (table[counts] / stated - 1).abs().sum(axis=1)
+    return table.sort_values(["distance", "deviations"], kind="stable", ignore_index=True)
 
 
 def repeated(spectra: Spectra) -> pd.DataFrame:
@@ -157,14 +166,14 @@ def cut_to_manifest(
 
     Returns:
         The spectra that were found, in the order of the manifest and under the mineral name of
-        2019, so that classes are the same; and a table of what differs: ``file`` (of 2019),
-        ``now`` (of this archive) and ``difference``: ``missing``, ``numbers changed`` or
-        ``now named …``.
+        2019, so that classes are the same, with the manifest's row as ``spectrum`` in ``meta``;
+        and a table of what differs: ``file`` (of 2019), ``now`` (of this archive) and
+        ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
     """
     wanted = rruff.manifest() if manifest is None else manifest
     scan = ["specimen", "mount", "laser", "angle"]
     found = pd.Series(-1, index=wanted.index)
-    # The first round tells apart scans that hold the same numbers.
+    # The first round is for scans that hold the same numbers.
     for columns in (["checksum", *scan], ["checksum"], scan):
         missing = wanted.loc[found < 0, columns]
         spare = spectra.meta.loc[~spectra.meta.index.isin(found), columns]
@@ -179,7 +188,8 @@ def cut_to_manifest(
         both[then["checksum"] != cut.meta["checksum"]].assign(difference="numbers changed"),
         renamed[then["mineral"] != cut.meta["mineral"]],
     ]
-    cut = replace(cut, meta=cut.meta.assign(mineral=then["mineral"]))
+    own = {"mineral": then["mineral"], "spectrum": np.flatnonzero(found >= 0)}
+    cut = replace(cut, meta=cut.meta.assign(**own))
     return cut, pd.concat(differences, ignore_index=True)
 
 

@@ -6,7 +6,8 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedShuffleSplit
+import pandas as pd
+from sklearn.model_selection import RepeatedStratifiedKFold
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def by_specimen(
 ) -> list[Split]:
     """No specimen on both sides: ``n_repeats`` × ``n_splits``-fold with RRUFF IDs kept whole.
 
-    A mineral's specimens are dealt to different folds, the lightest fold first, so that no test
+    A mineral's specimens are assigned to different folds, the lightest fold first, so that no test
     spectrum is of a mineral that its training set lacks. (scikit-learn's StratifiedGroupKFold
     balances the folds too, but may put all of a mineral's specimens into one: on RRUFF that makes
     5 to 10% of the test spectra unanswerable.)
@@ -55,7 +56,7 @@ def by_specimen(
         )
     plan = []
     for repeat in range(n_repeats):
-        fold_of = _deal(owned, specimens, n_splits, np.random.default_rng([seed, repeat]))
+        fold_of = _assign(owned, specimens, n_splits, np.random.default_rng([seed, repeat]))
         folds = np.array([fold_of[specimen] for specimen in specimens])
         plan += [
             Split(repeat, fold, np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
@@ -64,7 +65,7 @@ def by_specimen(
     return plan
 
 
-def _deal(owned: dict, specimens: np.ndarray, n_splits: int, rng) -> dict:
+def _assign(owned: dict, specimens: np.ndarray, n_splits: int, rng) -> dict:
     """Fold of each specimen; a mineral's specimens go round the folds, lightest fold first."""
     size = dict(zip(*np.unique(specimens, return_counts=True), strict=True))
     weight, fold_of = np.zeros(n_splits), {}
@@ -77,26 +78,42 @@ def _deal(owned: dict, specimens: np.ndarray, n_splits: int, rng) -> dict:
     return fold_of
 
 
-def hold_back(minerals, train, share: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Cut ``train`` (row positions) into a part to fit and a part to stop early on.
+def validation_split(
+    minerals, fraction: float = 0.1, groups=None, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut training spectra into a part to fit and a part to choose the number of epochs on.
 
-    Stratified as far as it goes: a mineral with a single training spectrum stays in the part to
-    fit, so that every class is seen.
+    Stratified as far as it goes: about ``fraction`` of the specimens of each mineral are in the
+    validation part, but at least one stays in the part to fit, so that every mineral is seen.
+
+    Args:
+        minerals: mineral of each spectrum, (n,).
+        fraction: share of the spectra to validate on.
+        groups: specimen of each spectrum, (n,), to keep specimens whole; by default each spectrum
+            stands for itself.
+        seed: of the drawing.
 
     Returns:
-        ``(fit, stop)`` row positions.
+        ``(fit, validation)``, row positions.
+
+    Raises:
+        ValueError: if no mineral has two specimens (spectra).
     """
-    train = np.asarray(train)
-    minerals = np.asarray(minerals)[train]
-    names, counts = np.unique(minerals, return_counts=True)
-    common = np.flatnonzero(np.isin(minerals, names[counts >= 2]))
-    n_stop = max(round(share * len(train)), 1)
-    if n_stop < (counts >= 2).sum():  # too few places to stratify: one each for some minerals
-        shuffled = np.random.default_rng(seed).permutation(common)
-        _, first = np.unique(minerals[shuffled], return_index=True)
-        picked = shuffled[np.sort(first)[:n_stop]]
-    else:
-        cut = StratifiedShuffleSplit(n_splits=1, test_size=n_stop, random_state=seed)
-        picked = common[next(cut.split(common, minerals[common]))[1]]
-    stop = train[np.sort(picked)]
-    return np.setdiff1d(train, stop), stop
+    of = np.arange(len(minerals)) if groups is None else np.asarray(groups)
+    table = pd.DataFrame({"mineral": minerals, "group": of})
+    sizes = table.groupby(["mineral", "group"]).size().rename("size").reset_index()
+    sizes = sizes.sample(frac=1, random_state=seed)
+    by_mineral = sizes.groupby("mineral")["group"]
+    place, count = by_mineral.cumcount(), by_mineral.transform("size")
+    # The j-th of a mineral's m specimens comes at (j + u) / m, 0 ≤ u < 1; the last one never does.
+    sizes["at"] = (place + np.random.default_rng(seed).random(len(sizes))) / count
+    spare = sizes[place < count - 1].sort_values("at", kind="stable")
+    if spare.empty:
+        raise ValueError(
+            f"no mineral has two {'spectra' if groups is None else 'groups'} to train on: there "
+            "must be one to fit and one to validate on"
+        )
+    so_far = spare["size"].cumsum() - spare["size"]
+    picked = spare.loc[so_far < fraction * len(table), ["mineral", "group"]]
+    is_picked = table.merge(picked, how="left", indicator=True)["_merge"] == "both"
+    return np.flatnonzero(~is_picked), np.flatnonzero(is_picked)

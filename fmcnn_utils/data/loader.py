@@ -1,0 +1,47 @@
+"""One loader for all sources of spectra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..results import UserError
+from . import peaks, rruff
+from .spectra import Spectra
+
+#: Sources that have a name. To add one: a function that returns ``Spectra``, and a line here.
+SOURCES = {"atlas": peaks.load_atlas, "rruff": rruff.load}
+
+
+def load(data: str = "atlas") -> Spectra:
+    """All spectra of a source, as measured counts on the common grid, not yet curated.
+
+    Args:
+        data: ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
+            archive, downloaded on first use; or the path of an archive (zip file or folder).
+            One never stands in for another.
+
+    Raises:
+        FileNotFoundError, UserError: with one sentence, for a path that is not an archive.
+    """
+    if data in SOURCES:
+        return SOURCES[data]()
+    if not Path(data).expanduser().exists():
+        raise FileNotFoundError(
+            f"{str(data)!r} is no source of spectra: give {', '.join(SOURCES)}, or the path of an "
+            "archive (zip file or folder) that exists"
+        )
+    return rruff.load(data)
+
+
+def load_archive(data: str = "rruff") -> Spectra:
+    """``load``, but of the RRUFF archive alone: what is kept in ``results/rruff`` comes from it.
+
+    Raises:
+        UserError: for the atlas; what ``load`` raises, too.
+    """
+    if data == "atlas":
+        raise UserError(
+            "atlas is not the RRUFF archive, and results/rruff is kept for RRUFF: give rruff or "
+            "the path of an archive as the data"
+        )
+    return load(data)
