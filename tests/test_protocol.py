@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fmcnn_utils import crossval, figures, protocol, report, results
-from fmcnn_utils._problem import Refused
-from fmcnn_utils.fits import Baseline
-from fmcnn_utils.spectra import GRID, Spectra
+from fmcnn_utils import data, plots, report, results
+from fmcnn_utils.data import GRID, Spectra
+from fmcnn_utils.evaluation import cross_validate, protocol
+from fmcnn_utils.models import baseline
 
 
 def few_spectra():
@@ -26,9 +26,8 @@ def few_spectra():
 def small(monkeypatch, tmp_path):
     """The protocol with nearest neighbours alone, writing into a temporary folder."""
     monkeypatch.setattr(results, "TABLES", tmp_path)
-    monkeypatch.setattr(protocol, "AS_IN_PAPER", {"FMCNN": Baseline("KNN")})
-    monkeypatch.setattr(protocol, "TUNED", {"KNN tuned": Baseline("KNN", {"n_neighbors": 3})})
-    monkeypatch.setattr(protocol, "RAW", {})
+    few = {"FMCNN": baseline("KNN"), "KNN tuned": baseline("KNN", n_neighbors=3)}
+    monkeypatch.setattr(protocol, "MODELS", few)
     return tmp_path
 
 
@@ -47,20 +46,18 @@ def test_run_keeps_scores_predictions_splits_and_confusions(small):
     ]
 
 
-def test_nothing_is_kept_of_a_run_that_stops_half_way(small, monkeypatch):
-    def stop(spectra):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(protocol.curation, "specimen_rule", stop)
-    with pytest.raises(KeyboardInterrupt):
-        protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
+def test_nothing_is_kept_of_a_run_that_stops_half_way(small):
+    spectra = few_spectra()
+    broken = data.Spectra(spectra.X * np.nan, spectra.meta, spectra.grid, spectra.source)
+    with pytest.raises(ValueError, match="NaN"):
+        protocol.run(broken, n_repeats=1, n_jobs=1, cache=False, quiet=True)
     assert list(small.iterdir()) == []
 
 
 def test_readme_table_of_one_repeat_counts_its_minerals(small, tmp_path, monkeypatch):
     scores = protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
-    scores["optimistic_accuracy"] = scores["epochs"] = 1.0
-    results.keep(scores, "scores")
+    scores["best_epoch_accuracy"] = scores["epochs"] = 1.0
+    results.write(scores, "scores.csv")
     readme = tmp_path / "README.md"
     monkeypatch.setattr(report, "README", readme)
     readme.write_text(f"above\n{report.START}\nold\n{report.END}\nbelow\n", encoding="utf-8")
@@ -77,7 +74,7 @@ def test_readme_table_of_one_repeat_counts_its_minerals(small, tmp_path, monkeyp
 def test_readme_without_its_marks_is_refused(marks, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "README", tmp_path / "README.md")
     report.README.write_text(marks, encoding="utf-8")
-    with pytest.raises(Refused, match="once each, in this order"):
+    with pytest.raises(results.UserError, match="once each, in this order"):
         report.update_readme()
     assert report.README.read_text(encoding="utf-8") == marks
 
@@ -88,12 +85,12 @@ def test_a_missing_table_or_figure_is_named_with_the_command_that_makes_it(small
         with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
             results.read(f"{name}_table")
         with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
-            figures.show_kept(f"{name}_figure", "alt")
+            plots.show_kept(f"{name}_figure", "alt")
 
 
 def test_a_figure_is_kept_whole_in_a_folder_made_for_it(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "FIGURES", tmp_path / "new")
-    figures.keep(figures.plt.figure(figsize=(1, 1)), "one")
+    plots.keep(plots.plt.figure(figsize=(1, 1)), "one")
     (file,) = (tmp_path / "new").iterdir()
     assert file.name == "one.png"
     assert file.read_bytes().startswith(b"\x89PNG")
@@ -112,7 +109,7 @@ def test_summary_and_confusions_by_hand():
     rows = [("random", "FMCNN", r, f, a) for r, f, a in [(0, 0, 1.0), (0, 1, 0.8), (1, 0, 0.9)]]
     rows.append(("random", "FMCNN", 1, 1, 0.9 + 0.1))
     scores = pd.DataFrame(rows, columns=["protocol", "model", "repeat", "fold", "accuracy"])
-    for column in ("macro_f1", "top3", "seconds", "optimistic_accuracy", "epochs"):
+    for column in ("macro_f1", "top3", "seconds", "best_epoch_accuracy", "epochs"):
         scores[column] = 1.0
     row = protocol.summary(scores).loc["FMCNN"]
     assert row["accuracy"] == pytest.approx(0.925)
@@ -138,7 +135,7 @@ def test_kept_scores_follow_from_the_kept_predictions(kind):
     scores = results.read("scores").query("protocol == @kind")
     predictions = results.read(f"predictions_{kind}")
     models = scores["model"].unique()
-    assert set(models) == set(protocol.AS_IN_PAPER | protocol.TUNED | protocol.RAW)
+    assert set(models) == set(protocol.MODELS)
     right = predictions[models].eq(predictions["true"], axis=0)
     again = right.groupby([predictions["repeat"], predictions["fold"]]).mean()
     stored = scores.pivot(index=["repeat", "fold"], columns="model", values="accuracy")
@@ -165,10 +162,15 @@ def test_one_fit_on_the_archive_gives_the_kept_accuracy_again(real, model):
         "protocol == 'random' and model == @model and repeat == 0 and fold == 0"
     )
     curated, splits = protocol.plan(real, "random", n_repeats=1)
-    models = protocol.AS_IN_PAPER | protocol.TUNED
-    again = crossval.run(
-        curated, splits[:1], {model: models[model]}, n_jobs=1, cache=False, quiet=True
-    ).scores
+    plans, models = {"random": (curated, splits[:1])}, {model: protocol.MODELS[model]}
+    again = cross_validate(plans, models, n_jobs=1, cache=False, quiet=True).scores
     assert again["data"].tolist() == stored["data"].tolist()
     assert again["seed"].tolist() == stored["seed"].tolist()
     assert again["accuracy"][0] == pytest.approx(stored["accuracy"].iloc[0], abs=3 / 369)
+
+
+def test_all_kept_figures_are_drawn_anew_from_the_kept_tables(real, monkeypatch, tmp_path):
+    committed = sorted(path.name for path in results.FIGURES.iterdir())
+    monkeypatch.setattr(results, "FIGURES", tmp_path)
+    report.draw_figures(real)
+    assert sorted(path.name for path in tmp_path.iterdir()) == committed

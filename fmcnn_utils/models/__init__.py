@@ -1,0 +1,24 @@
+"""Models: scikit-learn estimators from raw counts (n, 1360) to mineral names.
+
+======================  ==========================================================================
+``FMCNNClassifier``     the paper's network
+``baseline``            the classifiers that it is compared with
+``build``, ``train``    the Keras model inside, and its training
+``load_pretrained``     the network that comes with the code
+======================  ==========================================================================
+"""
+
+from .baselines import CLASSIFIERS, baseline
+from .classifier import FMCNNClassifier
+from .pretrained import load_pretrained
+
+_OF_KERAS = ("TestAccuracy", "build", "keras", "tf", "train")
+
+
+def __getattr__(name: str):
+    """TensorFlow starts when something of it is first asked for."""
+    if name in _OF_KERAS:
+        from . import fmcnn
+
+        return getattr(fmcnn, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
