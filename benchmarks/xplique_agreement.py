@@ -1,4 +1,4 @@
-"""Whether ``fmcnn_utils.attribution`` agrees with Xplique on the same network and spectra.
+"""Whether ``fmcnn_utils.explain`` agrees with Xplique on the same network and spectra.
 
     python -m venv xplique-env
     xplique-env/bin/pip install xplique==2.0.2 "keras<3.13" "numpy<2.3" "pandas<3"
@@ -18,7 +18,7 @@ last digit, and the rows called "alike", where the definitions have been made th
 less than 1e-5. The others show by how much the definitions differ:
 
 - Integrated gradients: Xplique has the trapezoid rule and this project the midpoint rule, which
-  leaves out the empty spectrum, where all values in a pool's window are equal and the gradient
+  leaves out the spectrum of zeros, where all values in a pool's window are equal and the gradient
   is a matter of which comes first. They have to meet as the steps get finer.
 - Occlusion: Xplique adds up what the windows say that cover a point, this project takes their
   mean. "Alike" divides by the number of windows.
@@ -43,27 +43,22 @@ from xplique.attributions import (
     Saliency,
 )
 
-from fmcnn_utils import atlas, attribution, curation
-from fmcnn_utils.attribution import attribute, centres
-from fmcnn_utils.config import FMCNNConfig
-from fmcnn_utils.deconv import deconvolve
-from fmcnn_utils.model import build, keras, tf
-from fmcnn_utils.spectra import normalise
-from fmcnn_utils.training import fit
+from fmcnn_utils import data, models
+from fmcnn_utils.explain import attribute, attribution, centres, deconvolve
+from fmcnn_utils.models import keras, tf
 
 layers = keras.layers
 
 
 def trained(n_minerals=30, epochs=8):
-    """A network and one spectrum of each of its minerals."""
-    spectra = curation.paper_rule(atlas.load())
+    """A classifier, and raw counts of one spectrum of each of its minerals."""
+    spectra = data.paper_rule(data.load("atlas"))
     spectra = spectra.take(np.isin(spectra.minerals, np.unique(spectra.minerals)[:n_minerals]))
-    _, first, y = np.unique(spectra.minerals, return_index=True, return_inverse=True)
-    config = FMCNNConfig(n_classes=n_minerals)
-    X = normalise(spectra.X, config.normalisation)
-    model, history = fit(config, X, y, epochs=epochs)
-    print(f"{len(X)} spectra of {n_minerals} minerals: accuracy {history['accuracy'].iloc[-1]:.3f}")
-    return model, X[first]
+    y = spectra.minerals.astype(str)
+    classifier = models.FMCNNClassifier(epochs=epochs, random_state=0).fit(spectra.X, y)
+    accuracy = classifier.score(spectra.X, y)
+    print(f"{len(y)} spectra of {n_minerals} minerals: accuracy {accuracy:.3f}")
+    return classifier, spectra.X[np.unique(y, return_index=True)[1]]
 
 
 def without_softmax(model):
@@ -145,14 +140,15 @@ def agreement(ours, theirs):
 
 
 def main():
-    model, X = trained()
-    classes = model.predict(X[..., None], verbose=0).argmax(axis=1)
-    targets = np.eye(model.output.shape[1], dtype=np.float32)[classes]
+    classifier, X = trained()
+    model, signal = classifier.model_, classifier.as_input(X)
+    predicted = classifier.predict_proba(X).argmax(axis=1)
+    targets = np.eye(len(classifier.classes_), dtype=np.float32)[predicted]
     scores, image = without_softmax(model), as_image(model)
-    signal, picture = X[..., None], X[..., None, None]
+    picture = signal[..., None]
 
     def ours(method):
-        return attribute(method, model, X, classes)
+        return attribute(method, classifier, X)
 
     rows = {
         "gradient": (ours("gradient"), Saliency(scores)(signal, targets)),
@@ -181,19 +177,21 @@ def main():
     rows["occlusion, alike"] = ours("occlusion"), summed / np.sum(windows, axis=0)
 
     resized = GradCAM(image, conv_layer="pool")(picture, targets)
-    points, at = np.arange(X.shape[1]), centres(model, "pool")
+    points, at = np.arange(X.shape[1]), centres(classifier, "pool")
     drawn = [np.interp(points, at, cam) for cam in xplique_cam(image, picture, targets)]
     rows["Grad-CAM, resized and drawn"] = ours("Grad-CAM"), resized
     rows["Grad-CAM, alike"] = ours("Grad-CAM"), np.array(drawn)
 
+    relu = abs(deconvolve(classifier, X, "pool", rectifier="relu"))
     deconvnet = DeconvNet(scores)(signal, targets)
-    rows["deconvolution, from a score and from maps"] = ours("deconvolution, ReLU"), abs(deconvnet)
+    rows["deconvolution, from a score and from maps"] = relu, abs(deconvnet)
     rows["the gradient and Xplique's deconvolution"] = ours("gradient"), abs(deconvnet)
-    relu = build(FMCNNConfig(n_classes=targets.shape[1], slope=0.0))
-    relu.set_weights(model.get_weights())
+    for layer in model.layers:  # the last comparison: a network with ReLU
+        if isinstance(layer, layers.LeakyReLU):
+            layer.negative_slope = 0.0
     rows["deconvolution, alike"] = (
-        deconvolve(relu, X, "pool", rectifier="relu"),
-        DeconvNet(up_to_pool(relu), operator=half_square)(signal, targets),
+        deconvolve(classifier, X, "pool", rectifier="relu"),
+        DeconvNet(up_to_pool(model), operator=half_square)(signal, targets),
     )
 
     print(f"Xplique {xplique.__version__}, Keras {keras.__version__}, TensorFlow {tf.__version__}")

@@ -20,11 +20,15 @@ LeakyReLU the result is exactly the transposed Jacobian applied to the maps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from .model import keras, tf
+from .. import models  # models.tf and models.keras start TensorFlow when they are first used
 
 RECTIFIERS = ("leaky", "relu", "none")
+#: Spectra at a time.
+BATCH = 256
 
 
 def switches(maps, size: int):
@@ -39,8 +43,10 @@ def switches(maps, size: int):
         0…size−1 inside the window, the first one of equal maxima.
     """
     n, length, channels = maps.shape
-    windows = tf.reshape(maps[:, : length // size * size], (n, length // size, size, channels))
-    return tf.reduce_max(windows, axis=2), tf.argmax(windows, axis=2, output_type=tf.int32)
+    windows = maps[:, : length // size * size]
+    windows = models.tf.reshape(windows, (n, length // size, size, channels))
+    position = models.tf.argmax(windows, axis=2, output_type=models.tf.int32)
+    return models.tf.reduce_max(windows, axis=2), position
 
 
 def unpool(pooled, position, size: int, length: int):
@@ -53,92 +59,84 @@ def unpool(pooled, position, size: int, length: int):
         length: points of the map that went into the pool.
     """
     n, windows, channels = pooled.shape
-    at = tf.one_hot(position, size, axis=2, dtype=pooled.dtype)
-    signal = tf.reshape(at * pooled[:, :, tf.newaxis], (n, windows * size, channels))
-    return tf.pad(signal, [[0, 0], [0, length - windows * size], [0, 0]])
+    at = models.tf.one_hot(position, size, axis=2, dtype=pooled.dtype)
+    signal = models.tf.reshape(at * pooled[:, :, None], (n, windows * size, channels))
+    return models.tf.pad(signal, [[0, 0], [0, length - windows * size], [0, 0]])
 
 
 def deconvolve(
-    model: keras.Model,
+    classifier: models.FMCNNClassifier,
     X,
     layer: str = "pool",
     *,
     channel: int | None = None,
     rectifier: str = "leaky",
-    batch: int = 256,
 ) -> np.ndarray:
     """What the maps of a layer hold of each spectrum, drawn on the spectrum's own axis.
 
     Args:
-        model: an FMCNN, or any functional Keras model of the layers in the table above.
-        X: normalised intensities, (n, points).
+        classifier: a fitted FMCNN.
+        X: raw counts, (n, points).
         layer: name of the layer to start from, e.g. ``conv``, ``squeeze``, ``expand1``,
             ``expand3``, ``pool``.
         channel: start from this map alone; by default from all maps of the layer together.
         rectifier: what stands for LeakyReLU on the way back: ``"leaky"`` as in the paper,
             ``"relu"`` as in Zeiler and Fergus, or ``"none"``.
-        batch: spectra at a time.
 
     Returns:
         The reconstructed signal, float32 (n, points).
 
     Raises:
-        ValueError: for a layer, channel or rectifier that does not exist, or a layer on the way
-            that has no counterpart here.
+        ValueError: for a layer or rectifier that does not exist, a layer on the way that has no
+            counterpart here, or spectra that do not fit the network.
+        IndexError: for a channel that the layer does not have.
     """
-    names = [known.name for known in model.layers]
-    if layer not in names:
-        raise ValueError(f"layer {layer!r} is not in the model: it has {', '.join(names)}")
     if rectifier not in RECTIFIERS:
         raise ValueError(f"rectifier {rectifier!r} is not one of {', '.join(RECTIFIERS)}")
-    channels = model.get_layer(layer).output.shape[-1]
-    if channel is not None and not 0 <= channel < channels:
-        raise ValueError(f"channel {channel} is not in {layer!r}: it has 0 to {channels - 1}")
-
-    path = model.layers[1 : names.index(layer) + 1]
-    tensors = [model.input, *(step.output for step in path)]
-    forward = keras.Model(model.input, tensors)
+    model, start = classifier.model_, classifier.model_.get_layer(layer)
+    steps = model.layers[: model.layers.index(start) + 1]
+    tensors = [step.output for step in steps]
+    forward = models.keras.Model(model.input, tensors)
+    channels = np.eye(start.output.shape[-1], dtype=np.float32)
+    kept = 1 if channel is None else channels[channel]
 
     def back(x):
         values = dict(zip(map(id, tensors), forward(x, training=False), strict=True))
-        start = values[id(model.get_layer(layer).output)]
-        if channel is not None:
-            start = start * tf.one_hot(channel, channels)
-        signals = {id(model.get_layer(layer).output): start}
-        for step in reversed(path):
+        signals = {id(start.output): values[id(start.output)] * kept}
+        for step in reversed(steps[1:]):
             signal = signals.pop(id(step.output), None)
             if signal is None:  # a branch that does not lead to the layer
                 continue
-            inputs = step.input if isinstance(step.input, list) else [step.input]
+            inputs = models.keras.tree.flatten(step.input)
             maps = [values[id(tensor)] for tensor in inputs]
             for tensor, part in zip(inputs, _step_back(step, signal, maps, rectifier), strict=True):
                 signals[id(tensor)] = signals.get(id(tensor), 0) + part
         return signals[id(model.input)][..., 0]
 
-    X = np.asarray(X, dtype=np.float32)
-    parts = [back(tf.constant(X[i : i + batch, :, None])) for i in range(0, len(X), batch)]
-    return np.concatenate(parts) if parts else np.zeros_like(X)
+    return in_batches(back, classifier.as_input(X))
 
 
-def _step_back(step, signal, maps, rectifier):
+def in_batches(function: Callable, *arrays: np.ndarray) -> np.ndarray:
+    """What a function of tensors gives for ``BATCH`` rows of the arrays at a time, (n, …)."""
+    starts = range(0, len(arrays[0]), BATCH)
+    parts = ([models.tf.constant(array[i : i + BATCH]) for array in arrays] for i in starts)
+    return np.concatenate([function(*part) for part in parts])
+
+
+def _step_back(step, signal, maps: list, rectifier: str) -> list:
     """One layer backwards: a signal for each of its inputs, whose forward values are ``maps``."""
-    layers = keras.layers
+    layers, tf = models.keras.layers, models.tf
     if isinstance(step, layers.Conv1D):
-        return [
-            tf.nn.conv1d_transpose(
-                signal, step.kernel, tf.shape(maps[0]), step.strides[0], step.padding.upper()
-            )
-        ]
+        shape, (stride,), padding = tf.shape(maps[0]), step.strides, step.padding.upper()
+        return [tf.nn.conv1d_transpose(signal, step.kernel, shape, stride, padding)]
     if isinstance(step, layers.MaxPooling1D):
-        size = step.pool_size[0]
+        (size,) = step.pool_size
         _, position = switches(maps[0], size)
         return [unpool(signal, position, size, maps[0].shape[1])]
     if isinstance(step, layers.BatchNormalization):
         return [signal * step.gamma / tf.sqrt(step.moving_variance + step.epsilon)]
     if isinstance(step, layers.LeakyReLU):
-        if rectifier == "none":
-            return [signal]
-        slope = step.negative_slope if rectifier == "leaky" else 0.0
+        slope = {"leaky": step.negative_slope, "relu": 0.0, "none": 1.0}[rectifier]
         return [tf.nn.leaky_relu(signal, slope)]
     if isinstance(step, layers.Concatenate):
         return tf.split(signal, [part.shape[-1] for part in maps], axis=-1)

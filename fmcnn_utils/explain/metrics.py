@@ -1,0 +1,178 @@
+"""Measures of whether an explanation shows what the network uses.
+
+An explanation gives every point of a spectrum an importance, larger for more important. The
+measures take the importances of n spectra, (n, points), and give one number per spectrum, (n,),
+or NaN where a spectrum has nothing to measure. Lengths along the axis are in points: 1 cm⁻¹ each
+on ``data.GRID``.
+
+The axis is judged in regions of 20 cm⁻¹, which is about the width of a band with its flanks (the
+median peak of the atlas is 15 cm⁻¹ wide at half its height). A region's importance is the mean
+over its points.
+
+Peaks of n spectra are two arrays, one number per peak: ``row``, the spectrum (0 … n − 1), and
+``point``, its position on the axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import maximum_filter1d
+from scipy.stats import rankdata
+
+#: Length of a region; the axis is a whole number of them.
+REGION = 20
+#: Share of the regions that counts as highlighted, for every method alike: 7 of 68, which is as
+#: many as hold a strong peak in a usual spectrum.
+HIGHLIGHTED = 0.1
+#: Number of steps that deletion and insertion take, short ones first.
+STEPS = 18
+
+
+def ranking(importance: np.ndarray) -> np.ndarray:
+    """Place of each region, (n, regions), 0 for the most important.
+
+    Equal ones are put in a random order, always the same: an order by Raman shift would favour
+    low shifts, where minerals have most of their bands.
+    """
+    n, points = importance.shape
+    value = importance.reshape(n, points // REGION, REGION).mean(axis=2, dtype=float)
+    drawn = np.random.default_rng(0).random(value.shape)
+    return np.argsort(np.lexsort((drawn, -value)), axis=1)
+
+
+# ---------------------------------------------------------------- deletion and insertion
+
+
+def interpolated(X: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """``X`` with straight lines across what is not ``kept``; 0 if nothing is."""
+    axis, filled = np.arange(X.shape[1]), np.zeros_like(X)
+    for line, x, on in zip(filled, X, kept, strict=True):
+        if on.any():
+            line[:] = np.interp(axis, axis[on], x[on])
+    return filled
+
+
+#: What can take the place of a deleted region: 0, the least value of a normalised spectrum, or a
+#: straight line.
+FILLS = {"zero-filled": np.multiply, "interpolated": interpolated}
+
+
+def curve(
+    score: Callable[[np.ndarray], np.ndarray],
+    X: np.ndarray,
+    importance: np.ndarray,
+    *,
+    insert: bool = False,
+    fill: str = "zero-filled",
+) -> tuple[np.ndarray, np.ndarray]:
+    """The score as regions are deleted (or put back), the important ones first.
+
+    What takes a region's place decides much, and either way has a bias, so use both. Zeros leave
+    steps where the edge of a region cuts a band, and are kind to methods that compare with a
+    spectrum of zeros themselves, as occlusion does. Interpolation leaves no steps, but takes a
+    broad band away only with its flanks, and so is kind to methods that highlight whole bands.
+
+    Args:
+        score: of each of n spectra, (n, points) to (n,), e.g. the probability of its mineral.
+        X: normalised spectra, (n, points).
+        importance: (n, points).
+        insert: start from nothing and put regions back, rather than delete them.
+        fill: one of ``FILLS``.
+
+    Returns:
+        Share of the regions that is deleted (or put back), (steps,), from 0 to 1, and the score
+        after each step, (n, steps). The area under the curve is the mean score on the way.
+    """
+    place = ranking(importance)
+    count = place.shape[1]
+    steps = np.unique(np.round(np.linspace(0, 1, STEPS) ** 2 * count).astype(int))
+    place = np.repeat(place, REGION, axis=1)
+    kept = ((place < step) == insert for step in steps)
+    return steps / count, np.stack([score(FILLS[fill](X, on)) for on in kept], axis=1)
+
+
+# ---------------------------------------------------------------- two explanations
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Pearson's, row by row, (n,); 0 where one of the two is constant."""
+    a, b = (part - part.mean(axis=1, keepdims=True) for part in (a, b))
+    scale = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return (a * b).sum(axis=1) / np.where(scale > 0, scale, 1)
+
+
+def rank_correlation(importance: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Spearman's, of the absolute values of two explanations of each spectrum, (n,).
+
+    Absolute values as in Adebayo et al., "Sanity Checks for Saliency Maps" (2018): a change of
+    sign alone leaves the picture as it was. NaN where ``importance`` is 0 throughout, as there is
+    nothing to compare.
+    """
+    ranks = (rankdata(np.abs(part), axis=1) for part in (importance, other))
+    return np.where(importance.any(axis=1), correlation(*ranks), np.nan)
+
+
+# ---------------------------------------------------------------- at peaks
+
+
+def near_peaks(row, point, shape: tuple[int, int], reach: int) -> np.ndarray:
+    """Whether a point is at most ``reach`` from a peak: bool of ``shape``, (n, points)."""
+    at = np.zeros(shape, dtype=bool)
+    at[row, point] = True
+    return maximum_filter1d(at, 2 * reach + 1, axis=1, mode="constant")
+
+
+def at_peaks(importance: np.ndarray, row, point) -> np.ndarray:
+    """Mean importance within 5 points of each peak, (peaks,)."""
+    total = np.pad(importance, ((0, 0), (1, 0))).cumsum(axis=1, dtype=float)
+    first, last = np.clip([point - 5, point + 6], 0, importance.shape[1])
+    return (total[row, last] - total[row, first]) / (last - first)
+
+
+def precision(importance: np.ndarray, row, point) -> np.ndarray:
+    """Share of the highlighted regions that hold a peak, (n,); NaN for a spectrum without peaks."""
+    place = ranking(importance)
+    held = np.zeros(place.shape, dtype=bool)
+    held[row, point // REGION] = True
+    count = round(HIGHLIGHTED * place.shape[1])
+    return np.where(held.any(axis=1), (held & (place < count)).sum(axis=1) / count, np.nan)
+
+
+def between_peaks(importance: np.ndarray, row, point) -> np.ndarray:
+    """Mean size of the importance further than 20 points from all peaks, (n,).
+
+    As a share of the largest in the spectrum; NaN where nothing is so far, or all is 0.
+    """
+    size, far = np.abs(importance), ~near_peaks(row, point, importance.shape, 20)
+    whole = far.sum(axis=1) * size.max(axis=1)
+    return (size * far).sum(axis=1) / np.where(whole > 0, whole, np.nan)
+
+
+def preference(value, height, row, distinct, n: int) -> np.ndarray:
+    """How often a distinctive peak is more important than a shared one of equal height, (n,).
+
+    Over all pairs of a distinctive and a shared peak in a spectrum whose heights are within a
+    tenth of each other; a tie counts half. 0.5 is no preference; NaN, no such pair.
+
+    Args:
+        value: importance at each peak, (peaks,).
+        height: of the spectrum at each peak.
+        row: spectrum of each peak.
+        distinct: whether it is distinctive, bool; the others are shared.
+        n: number of spectra.
+    """
+    peaks = pd.DataFrame({"row": row, "value": value, "height": height})
+    pairs = peaks[distinct].merge(peaks[~distinct], on="row", suffixes=("", "_shared"))
+    heights = pairs[["height", "height_shared"]]
+    pairs = pairs[heights.max(axis=1) <= 1.1 * heights.min(axis=1)]
+    better = np.sign(pairs["value"] - pairs["value_shared"]) / 2 + 0.5
+    return better.groupby(pairs["row"]).mean().reindex(range(n)).to_numpy()
+
+
+def hit_rate(importance: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """1 where the most important region holds ``point`` (n,) or is next to it, else 0, (n,)."""
+    top = ranking(importance).argmin(axis=1)
+    return (np.abs(top - point // REGION) <= 1).astype(float)
