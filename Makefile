@@ -1,49 +1,69 @@
-# Each target is one command of the package, for those without make:
-#     python3 -m fmcnn_utils reproduce          (Windows: py -m fmcnn_utils reproduce)
-# and in a conda or Binder environment, which needs no .venv:
-#     python -m fmcnn_utils.run reproduce
-# Choose a Python with   make reproduce PYTHON=python3.12
-# and a data source with make reproduce DATA=rruff   or   DATA=path/of/an/archive.zip
-PYTHON ?= python3
-COMMAND = $(PYTHON) -m fmcnn_utils
+# Everything runs in .venv, which is made from requirements.lock first (about 460 MB to download).
+#     make reproduce PYTHON=python3.12     chooses a Python; it is remembered
+#     make reproduce DATA=rruff            chooses a source of spectra; or DATA=path/of/an/archive.zip
+# Without make, see the README.
+STAMP = .venv/made-for.txt
+MADE_FOR := $(shell cat $(STAMP) 2>/dev/null)
+PYTHON ?= $(or $(firstword $(MADE_FOR)),python3)
+IN_VENV = .venv/bin/python
+COMMAND = $(IN_VENV) -m fmcnn_utils
+DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 # where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
 FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help reproduce test lab paper search sweep notebooks atlas manifest lock clean
+.PHONY: help reproduce test lab paper search sweep notebooks figures atlas pretrained lock clean
 
-help:       # list the commands:              python3 -m fmcnn_utils --help
-	@$(COMMAND) --help
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-reproduce:  # run all notebooks, quickly:     python3 -m fmcnn_utils reproduce [--data SOURCE]
-	@$(COMMAND) reproduce $(if $(DATA),--data "$(DATA)")
+reproduce: $(STAMP)  ## run all notebooks, quickly: build/reproduce/index.html  [DATA=]
+	@$(COMMAND) reproduce $(DATA_OPTION)
 
-test:       # ruff, pytest, nbval:            python3 -m fmcnn_utils test
-	@$(COMMAND) test
+test: $(STAMP)  ## ruff, the tests, and nbval over the notebooks
+	$(IN_VENV) -m ruff check
+	$(IN_VENV) -m ruff format --check
+	$(IN_VENV) -m pytest
 
-lab:        # JupyterLab on the notebooks:    python3 -m fmcnn_utils lab
-	@$(COMMAND) lab
+lab: $(STAMP)  ## JupyterLab on the notebooks
+	$(IN_VENV) -m jupyterlab --ip=127.0.0.1 notebooks
 
-paper:      # the full protocol, on RRUFF:    python3 -m fmcnn_utils paper [--data SOURCE] [--repeats N] [--jobs N] [--scheduler ADDRESS]
-	@$(COMMAND) paper $(if $(DATA),--data "$(DATA)") $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
+paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA= REPEATS= JOBS= SCHEDULER=]
+	@$(COMMAND) paper $(DATA_OPTION) $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
 
-search:     # what the paper leaves open:     python3 -m fmcnn_utils search [--data SOURCE] [--jobs N] [--scheduler ADDRESS] [MODEL ...]
-	@$(COMMAND) search $(if $(DATA),--data "$(DATA)") $(FITS)
-
-sweep:      # e.g. make sweep NOTEBOOK=03 P="SEED 0 1 2":
-            #                                 python3 -m fmcnn_utils sweep 03 -p SEED 0 1 2
+sweep: $(STAMP)  ## a notebook for several values  NOTEBOOK=03 P="SEED 0 1 2"
 	@$(COMMAND) sweep $(NOTEBOOK) -p $(P)
 
-notebooks:  # refresh the committed outputs:  python3 -m fmcnn_utils notebooks
+notebooks: $(STAMP)  ## refresh the committed outputs
 	@$(COMMAND) notebooks
 
-atlas:      # measure the peak atlas anew:    python3 -m fmcnn_utils atlas --data ARCHIVE
-	@$(COMMAND) atlas $(if $(DATA),--data "$(DATA)")
+figures: $(STAMP)  ## draw figures/ from results/rruff  [DATA=]
+	@$(COMMAND) figures $(DATA_OPTION)
 
-manifest:   # write the manifest anew:        python3 -m fmcnn_utils manifest --data ARCHIVE
-	@$(COMMAND) manifest $(if $(DATA),--data "$(DATA)")
+search: $(STAMP)  ## what the paper leaves open: hours  [DATA= JOBS= SCHEDULER=]
+	@$(IN_VENV) scripts/search.py $(DATA_OPTION) $(FITS)
 
-lock:       # resolve the environment anew (needs uv)
+atlas: $(STAMP)  ## measure the peak atlas anew  DATA=  [JOBS=]
+	@$(IN_VENV) scripts/atlas.py $(DATA_OPTION) $(if $(JOBS),--jobs $(JOBS))
+
+pretrained: $(STAMP)  ## train the network that comes with the code  [DATA=]
+	@$(IN_VENV) scripts/pretrained.py $(DATA_OPTION)
+
+# The stamp is written last, so that an interrupted environment is made again, and says what the
+# environment was made for: another Python, or a folder that was moved, needs another one.
+ifneq ($(MADE_FOR),$(PYTHON) $(CURDIR))
+.PHONY: $(STAMP)
+endif
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("This is Python %d.%d, and the locked packages are for 3.10 to 3.13: name one of those, for example: make reproduce PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv --clear .venv
+	$(IN_VENV) -m pip install --require-hashes -r requirements.lock
+	$(IN_VENV) -m pip install --no-deps --no-build-isolation -e .
+	@echo "$(PYTHON) $(CURDIR)" > $(STAMP)
+
+lock:  ## resolve the environment anew (needs uv)
 	uv pip compile pyproject.toml --extra cpu --extra test --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
 
-clean:      # remove build/ and caches:       python3 -m fmcnn_utils clean
-	@$(COMMAND) clean
+clean:  ## remove build/ and the tools' caches; kept fits, downloads and .venv stay
+	rm -rf build .pytest_cache .ruff_cache .hypothesis data/cache/archives
+	find fmcnn_utils scripts tests notebooks benchmarks -depth -name __pycache__ -exec rm -rf {} +
+	find notebooks -depth -name .ipynb_checkpoints -exec rm -rf {} +

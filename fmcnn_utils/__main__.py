@@ -1,127 +1,214 @@
-"""The door: ``python3 -m fmcnn_utils COMMAND``, on a machine with nothing but Python.
+"""The commands: ``python -m fmcnn_utils COMMAND``, or the Makefile's target of the same name."""
 
-It makes ``.venv`` from ``requirements.lock`` if that is missing or out of date, and hands COMMAND
-to ``fmcnn_utils.run`` inside it. Only the standard library, and no syntax newer than Python 3.6:
-an unsupported Python is told so in a sentence. Whoever has an environment already (conda, Binder)
-runs ``python -m fmcnn_utils.run COMMAND`` in it.
-"""
+from __future__ import annotations
 
-import hashlib
-import importlib.util
-import os
-import subprocess
+import argparse
+import itertools
+import shutil
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "requirements.lock"
-VENV = ROOT / ".venv"
-VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-#: Says what .venv was made from. Written last, so an interrupted install is made again.
-STAMP = VENV / "made-from.txt"
+from .results import ROOT, UserError, in_a_sentence
 
-OLDEST, NEWEST = (3, 10), (3, 13)
+BUILD = ROOT / "build"
 
 
-def unsupported(version):
-    """What to tell somebody who runs this with Python ``version``, or None if it will do."""
-    if OLDEST <= tuple(version[:2]) <= NEWEST:
-        return None
-    return (
-        "This is Python {}.{}, and the locked packages are for 3.10 to 3.13: name one of those, "
-        "e.g. `make reproduce PYTHON=python3.12`, or `python3.12 -m fmcnn_utils reproduce`."
-    ).format(*version)
+def reproduce(args) -> int:
+    """Run the notebooks, quick profile, on the embedded data: build/reproduce/index.html."""
+    from . import notebooks
+
+    given = dict(args.parameter) | ({"DATA": args.data} if args.data else {})
+    values = notebooks.assign(notebooks.find(args.notebooks), given)
+    return _run_all(values, BUILD / "reproduce")
 
 
-def expected_stamp():
-    """What .venv has to be made from: this lock, for this Python, in this folder."""
-    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()
-    return f"{lock}\nPython {sys.version_info[0]}.{sys.version_info[1]}\n{ROOT}\n"
+def paper(args) -> int:
+    """Run the full protocol on the RRUFF archive, then the notebooks: build/paper/index.html.
+
+    Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
+    any time: the next run goes on where it was. With names of notebooks, only these are run.
+    """
+    from . import data, notebooks, report
+    from .evaluation import protocol
+
+    own = {"DATA": args.data, "PROFILE": "full", "SEED": str(protocol.SEED)}
+    own["REPEATS"] = str(args.repeats)
+    given = dict(args.parameter)
+    for name in own.keys() & given.keys():
+        raise UserError(f"-p {name} is not for paper, which sets it: see --data and --repeats")
+    values = notebooks.assign(notebooks.find(args.notebooks), given, own)
+    spectra = data.load_archive(args.data)
+    if not args.notebooks:
+        report.readme_parts()  # a README without its marks is refused before hours are spent
+        data.paper_rule(data.curation.cut_to_manifest(spectra)[0])  # too few minerals, too
+        protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
+        _write_curation(args.data)
+        _write_explanations(spectra, args.jobs)
+        report.update_readme()
+        report.draw_figures(spectra)
+    return _run_all(values, BUILD / "paper")
 
 
-def is_ready():
-    """Whether .venv is complete and up to date."""
-    return (
-        VENV_PYTHON.exists()
-        and STAMP.exists()
-        and STAMP.read_text(encoding="utf-8") == expected_stamp()
-    )
+def _write_curation(source: str) -> None:
+    from . import data, results
+
+    path = data.rruff.fetch() if source == "rruff" else source
+    spectra, unreadable, raw, _ = data.rruff.read(path)
+    results.write(data.curation.reconcile(spectra, raw, len(unreadable)), "reconciliation.csv")
+    results.write(data.curation.variants(spectra), "variants.csv")
 
 
-def step(command, sorry):
-    """Run ``command``, showing its last line if somebody watches, its last lines if it fails."""
-    lines = []
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        cwd=str(ROOT),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-        errors="replace",
-    )
-    for line in process.stdout:
-        lines.append(line)
-        if sys.stdout.isatty():
-            print("\r" + line.strip()[:78].ljust(78), end="", flush=True)
-    if sys.stdout.isatty():
-        print("\r" + " " * 78 + "\r", end="", flush=True)
-    if process.wait():
-        sys.exit("".join(lines[-12:]) + sorry)
+def _write_explanations(spectra, n_jobs: int) -> None:
+    from . import data, explain, models, results
+
+    results.write(explain.run(spectra, n_jobs=n_jobs).round(4), "attribution.csv")
+    curated, pretrained = data.paper_rule(spectra), models.load_pretrained()
+    explained = curated, pretrained.rows_held_out(curated)
+    untrained = explain.untrained(pretrained.network, *explained)
+    results.write(untrained.round(4), "deconvolution.csv")
+    results.write(explain.band_agreement(pretrained.network, *explained).round(3), "bands.csv")
 
 
-def make_environment():
-    """Make .venv anew from the lock, with this package in it."""
-    if importlib.util.find_spec("ensurepip") is None:
-        sys.exit(
-            "This Python can't make virtual environments: on Debian or Ubuntu, "
-            "`sudo apt install python3-venv`, and run the command again."
-        )
-    print(
-        "Making .venv for Python {}.{} from requirements.lock: about 460 MB to download, "
-        "a few minutes ...".format(*sys.version_info),
-        flush=True,
-    )
-    # A venv's own Python can't clear the venv it runs from: ask the one that it was made with.
-    python = getattr(sys, "_base_executable", sys.executable)
-    pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    pip += ["install", "--progress-bar", "off"]
-    step(
-        [python, "-m", "venv", "--clear", VENV],
-        "This Python could not make .venv: see above.",
-    )
-    step(
-        [*pip, "--require-hashes", "-r", LOCK],
-        "The locked packages could not be installed: see above, check the network, run it again.",
-    )
-    step(
-        [*pip, "--no-deps", "--no-build-isolation", "-e", ROOT],
-        "The package could not be installed into .venv: see above.",
-    )
-    STAMP.write_text(expected_stamp(), encoding="utf-8")
+def figures(args) -> int:
+    """Draw figures/ from results/rruff and the archive's spectra."""
+    from . import data, report
+
+    report.draw_figures(data.load_archive(args.data))
+    return 0
 
 
-def main(argv):
-    """Run COMMAND in .venv, made first if need be; returns its exit code."""
-    problem = unsupported(sys.version_info)
-    if problem:
-        sys.exit(problem)
-    from . import run  # not earlier: it may use what an old Python can't read
+def _run_all(values: dict[Path, dict], folder: Path) -> int:
+    """Execute notebooks, write their pages to ``folder``, and an index of them."""
+    from . import data, notebooks
 
-    arguments = run.parse(argv)  # a mistyped command should not wait for an install
-    if arguments.command == "clean":
-        return run.clean(arguments)
-    if not is_ready():
-        make_environment()
-    child = subprocess.Popen([str(VENV_PYTHON), "-m", "fmcnn_utils.run", *argv])
-    while True:
+    shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
+    minutes = {}
+    for path, own in values.items():
+        output = folder / path.name
+        print(f"{path.stem} ...", end=" ", flush=True)
         try:
-            return child.wait()
-        except KeyboardInterrupt:
-            pass  # the child has been told too, and ends in its own way
+            minutes[path.stem] = notebooks.execute(path, output, own)
+        except notebooks.NotebookFailed as failure:
+            return _failed(failure, output)
+        notebooks.write_html(output)
+        print(f"{minutes[path.stem]:.1f} min", flush=True)
+        if not (numbers := notebooks.claims(output)).empty:
+            print(numbers.to_string(index=False), flush=True)
+    given = {name: value for own in values.values() for name, value in own.items()}
+    source = given.pop("DATA", "atlas")
+    source = data.peaks.SOURCE if source == "atlas" else f"RRUFF, {source}"
+    said = ", ".join(f"{name} = {value}" for name, value in given.items())
+    intro = f"Spectra: {source}. {said or 'All else as committed.'}"
+    print(f"\n{intro}\nTo read: {notebooks.write_index(folder, minutes, intro)}")
+    return 0
+
+
+def _failed(failure, output: Path) -> int:
+    from . import notebooks
+
+    print(f"failed\n{failure}\nWhat ran is in {notebooks.write_html(output)}", file=sys.stderr)
+    return 1
+
+
+def sweep(args) -> int:
+    """Run a notebook for every combination of values: build/sweep/NOTEBOOK/claims.csv."""
+    import pandas as pd
+
+    from . import notebooks
+
+    path, *others = notebooks.find([args.notebook])
+    if others:
+        raise UserError(f"{args.notebook!r} begins more than one notebook's name")
+    texts = {name: values for name, *values in args.parameter}
+    if len(texts) < len(args.parameter) or not all(texts.values()):
+        raise UserError("each -p takes a name, once, and the values to try, e.g. -p SEED 0 1 2")
+    combinations = itertools.product(*texts.values())
+    runs = [  # all of them are read before the first is run
+        notebooks.assign([path], dict(zip(texts, values, strict=True)))[path]
+        for values in combinations
+    ]
+    folder = BUILD / "sweep" / path.stem
+    shutil.rmtree(folder, ignore_errors=True)
+    rows, problems = [], 0
+    for i, values in enumerate(runs, start=1):
+        said = {name: str(value) for name, value in values.items()}
+        print(f"{i}/{len(runs)} {said}", flush=True)
+        output = folder / f"run-{i:03d}.ipynb"
+        row = {"run": output.stem, **said, "problem": None}
+        try:
+            notebooks.execute(path, output, values)
+        except notebooks.NotebookFailed as failure:  # one that fails is a result, too
+            row["problem"], problems = str(failure), 1
+            print(failure, flush=True)
+        rows += [row | claim for claim in notebooks.claims(output).to_dict("records") or [{}]]
+    columns = ["run", *texts, "number", "value", "low", "high", "problem"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(folder / "claims.csv", index=False)
+    print(f"\n{table.drop(columns='problem').to_string(index=False)}\n\n{folder / 'claims.csv'}")
+    return problems
+
+
+def refresh(args) -> int:
+    """Execute the committed notebooks at their defaults, in place."""
+    from . import notebooks
+
+    for path in notebooks.find(args.notebooks):
+        print(f"{path.stem} ...", end=" ", flush=True)
+        output = BUILD / "notebooks" / path.name
+        try:
+            print(f"{notebooks.refresh(path, output):.1f} min", flush=True)
+        except notebooks.NotebookFailed as failure:
+            return _failed(failure, output)
+    return 0
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line; ``run`` is the command's function."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fmcnn_utils", description="Run the notebooks of the FMCNN companion."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    named = {"notebooks": refresh}
+    named |= {f.__name__: f for f in (reproduce, paper, sweep, figures)}
+    of = {}
+    for name, function in named.items():
+        text = function.__doc__
+        of[name] = commands.add_parser(name, help=text.splitlines()[0], description=text)
+        of[name].set_defaults(run=function)
+    for name in ("reproduce", "paper", "notebooks"):
+        of[name].add_argument(
+            "notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)"
+        )
+    archive = "rruff (default), or the path of an archive"
+    of["reproduce"].add_argument("--data", help="atlas (default), rruff, or a path")
+    of["paper"].add_argument("--data", default="rruff", help=archive)
+    of["figures"].add_argument("--data", default="rruff", help=archive)
+    pair = {"dest": "parameter", "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
+    for name in ("reproduce", "paper"):
+        of[name].add_argument(
+            "-p", nargs=2, help="a parameter of a notebook; may be repeated", **pair
+        )
+    # argparse's own usage puts NOTEBOOK behind -p, which would take it for a value.
+    of["sweep"].usage = "python -m fmcnn_utils sweep NOTEBOOK -p NAME VALUE ... [-p ...]"
+    of["sweep"].add_argument("notebook", metavar="NOTEBOOK", help="e.g. 03")
+    of["sweep"].add_argument("-p", nargs="+", required=True, help="values to try", **pair)
+    of["paper"].add_argument("--repeats", type=int, choices=range(1, 11), default=10)
+    of["paper"].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
+    of["paper"].add_argument("--scheduler", help="address of a Dask cluster to fit on")
+    return parser.parse_args(argv)
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    args = parse(argv)
+    return args.run(args)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        sys.exit("\nStopped; run it again to go on.")
+    in_a_sentence(main)

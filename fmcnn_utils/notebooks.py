@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import ast
 import logging
 import os
 import re
@@ -16,12 +16,13 @@ import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
-from ._io import ROOT, written_whole
+from .results import ROOT, UserError, atomic_write
 
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-#: Else a kernel warns that it speaks unencrypted to this very process, and logs its own shutdown.
+#: Otherwise a kernel warns that its connection to this very process is not encrypted.
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 
 #: What ``claims.check`` prints.
@@ -30,35 +31,86 @@ _CLAIM = re.compile(
     re.MULTILINE,
 )
 
-#: What the exporter writes for every picture: it does not look for the output's own text.
-_NO_ALT = 'alt="No description has been provided for this image"'
+#: nbconvert's classic page without its scripts, which a browser would have to download.
+_PAGE = (
+    "{% extends 'classic/index.html.j2' %}"
+    "{% block html_head_js %}{% endblock %}{% block html_head_js_mathjax %}{% endblock %}"
+)
 
-_FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+)\$", re.DOTALL)
-
-logging.getLogger("papermill").setLevel(logging.CRITICAL)  # failures are told below
-# The kernels' debugger otherwise greets every start with a warning about frozen modules.
+logging.getLogger("papermill").setLevel(logging.CRITICAL)  # NotebookFailed says what failed
+# The kernels' debugger otherwise begins with a warning about frozen modules.
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 
 class NotebookFailed(RuntimeError):
-    """A cell raised; the message says which notebook, which cell and what."""
+    """A cell raised, or the kernel died; the message has the notebook, the cell and the error."""
 
 
-def find(names: list[str] | None = None, folder: Path = NOTEBOOKS) -> list[Path]:
+def find(names: list[str] | None = None) -> list[Path]:
     """The numbered notebooks in order, or those of them whose names start with one of ``names``.
 
     Raises:
-        FileNotFoundError: if a name fits none.
+        UserError: if no notebook has such a name.
     """
-    paths = sorted(folder.glob("[0-9]*.ipynb"))
+    paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     for name in names or [""]:
         if not any(path.name.startswith(name) for path in paths):
             there_are = ", ".join(path.stem for path in paths) or "none"
-            raise FileNotFoundError(
-                f"no notebook in {folder} has a name that starts with {name!r}; "
+            raise UserError(
+                f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; "
                 f"there are: {there_are}"
             )
     return [path for path in paths if not names or path.name.startswith(tuple(names))]
+
+
+def parameters(path: Path) -> dict[str, object]:
+    """The parameters of a notebook and their defaults, in the order of its parameters cell."""
+    found = papermill.inspect_notebook(path)
+    return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
+
+
+def assign(
+    paths: list[Path], given: dict[str, str], where_known: dict[str, str] | None = None
+) -> dict[Path, dict[str, object]]:
+    """What each notebook gets; nothing is run. A notebook gets only parameters that it has.
+
+    Args:
+        paths: the notebooks.
+        given: name → text as typed on the command line; each is a parameter of some notebook.
+        where_known: the same, but none of the notebooks needs to have them.
+
+    Raises:
+        UserError: for a name that no notebook has (papermill would only warn), or a value of
+            another type than the default. Which values are allowed, the notebook knows.
+    """
+    known = {path: parameters(path) for path in paths}
+    for name in given:
+        if not any(name in defaults for defaults in known.values()):
+            there_are = "; ".join(f"{path.stem}: {', '.join(known[path])}" for path in paths)
+            raise UserError(f"{name} is not a parameter here; there are: {there_are}")
+    texts = (where_known or {}) | given
+    return {
+        path: {name: _value(name, texts[name], own[name]) for name in own if name in texts}
+        for path, own in known.items()
+    }
+
+
+def _value(name: str, text: str, default):
+    """The value that a text typed on the command line stands for: of the default's type."""
+    if isinstance(default, str):
+        # A notebook starts in its own folder, so the path of an archive has to be absolute.
+        path = Path(text).expanduser()
+        return str(path.resolve()) if name == "DATA" and text and path.exists() else text
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = text
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(default):
+        wanted = type(default).__name__
+        raise UserError(f"{name} = {text} is not of the type {wanted}: its default is {default!r}")
+    return value
 
 
 def execute(path: Path, output: Path, values: dict[str, object]) -> float:
@@ -71,7 +123,6 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     try:
         papermill.execute_notebook(
             path,
@@ -79,21 +130,22 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
             values,
             kernel_name=KERNEL["name"],
             cwd=path.parent,
-            progress_bar=bar,
+            progress_bar={"desc": path.stem, "leave": False} if sys.stderr.isatty() else False,
             extra_arguments=QUIET,
             coalesce_streams=True,
         )
     except papermill.PapermillExecutionError as error:
-        raise NotebookFailed(
-            _failure(path, error.exec_count, error.source, error.ename, error.evalue)
-        ) from None
+        cell, problem = error, f"{error.ename}: {error.evalue}"
     except DeadKernelError:
         cells = nbformat.read(output, as_version=4).cells
-        last = [cell for cell in cells if cell.metadata.papermill.start_time][-1]
-        count = last.execution_count or " "  # None if it died before it could say so
-        why = "the kernel died, most often for want of memory"
-        raise NotebookFailed(_failure(path, count, last.source, "DeadKernel", why)) from None
-    return (time.perf_counter() - start) / 60
+        cell = [cell for cell in cells if cell.metadata.papermill.start_time][-1]
+        cell.exec_count = cell.execution_count or " "  # None if it died before it could say so
+        problem = "the kernel died, most often for want of memory"
+    else:
+        return (time.perf_counter() - start) / 60
+    first_line = cell.source.strip().splitlines()[0]
+    place = f"{path.name} failed in cell In [{cell.exec_count}], `{first_line}`"
+    raise NotebookFailed(f"{place}:\n    {problem}")
 
 
 def refresh(path: Path, output: Path) -> float:
@@ -103,17 +155,17 @@ def refresh(path: Path, output: Path) -> float:
         NotebookFailed: if a cell raises; the file at ``path`` is then as it was.
     """
     minutes = execute(path, output, {})
-    notebook = _without_widgets(nbformat.read(output, as_version=4))
+    notebook = without_widgets(nbformat.read(output, as_version=4))
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         nbformat.write(notebook, part)
     return minutes
 
 
-def _without_widgets(notebook):
+def without_widgets(notebook):
     """A notebook whose widgets, which need a running kernel, are the text that stands for them."""
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
@@ -122,16 +174,11 @@ def _without_widgets(notebook):
     return notebook
 
 
-def _failure(path, count, source, name, message) -> str:
-    first_line = source.strip().splitlines()[0]
-    return f"{path.name} failed in cell In [{count}], `{first_line}`:\n    {name}: {message}"
-
-
 def claims(path: Path) -> pd.DataFrame:
     """The checked numbers printed in an executed notebook, in order.
 
     Returns:
-        One row per claim, all strings: ``number`` (its name), ``value``, ``low``, ``high``.
+        One row per number, all strings: ``number`` (its name), ``value``, ``low``, ``high``.
     """
     text = "\n".join(
         output.text
@@ -143,61 +190,42 @@ def claims(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["number", "value", "low", "high"])
 
 
-def numbers(folder: Path, names) -> str:
-    """The claims of the notebooks ``names`` executed in ``folder``, as a table to print."""
-    tables = [claims(folder / f"{name}.ipynb") for name in names]
-    for table, name in zip(tables, names, strict=True):
-        table.insert(0, "notebook", name[:2])
-    table = pd.concat(tables)
-    if table.empty:
-        return "(They claim no numbers.)"
-    return _expected(table).to_string(index=False)
+class _Renderer(IPythonRenderer):
+    """nbconvert's Markdown, but for formulas in MathML, which needs no script, and links."""
+
+    def block_math(self, body: str) -> str:
+        return latex2mathml.converter.convert(body, display="block")
+
+    def inline_math(self, body: str) -> str:
+        return latex2mathml.converter.convert(body)
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        """A link to another notebook leads to its page."""
+        page = url if "://" in url else url.replace(".ipynb", ".html")
+        return super().link(text, page, title)
 
 
-def _expected(table: pd.DataFrame) -> pd.DataFrame:
-    """Both ends of the band in one column."""
-    band = table["low"] + "–" + table["high"]
-    return table.drop(columns=["low", "high"]).assign(expected=band)
+def _to_html(markdown: str) -> str:
+    return MarkdownWithMath(_Renderer(escape=False)).render(markdown)
 
 
-def write_html(path: Path) -> Path:
-    """Show an executed notebook as one HTML file beside it, with its pictures and alt text."""
-    exporter = HTMLExporter(embed_images=True)
-    notebook = _without_widgets(nbformat.read(path, as_version=4))
-    formulas = []
+def write_html(path: Path, notebook=None) -> Path:
+    """One HTML file, which needs no network, beside an executed notebook.
 
-    def set_aside(formula: re.Match) -> str:  # the exporter would take MathML's tags apart
-        formulas.append(_mathml(formula))
-        return f"\ue000{len(formulas) - 1}\ue000"
-
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _FORMULA.sub(set_aside, cell.source)
-    # Pictures are linked relative to the folder of the committed notebooks.
-    where = {"metadata": {"path": str(NOTEBOOKS), "name": path.stem}}
-    body, _ = exporter.from_notebook_node(notebook, where)
-    body = re.sub("\ue000(\\d+)\ue000", lambda place: formulas[int(place[1])], body)
-    alts = iter(_alts(notebook))
-    body = re.sub(_NO_ALT, lambda _: f'alt="{html.escape(next(alts, ""))}"', body)
+    Args:
+        path: of the notebook; the page has the same name.
+        notebook: what to show, by default the notebook at ``path``.
+    """
+    exporter = HTMLExporter(
+        template_name="classic",  # the others lose the alt text of figures
+        raw_template=_PAGE,
+        filters={"markdown2html": _to_html},
+    )
+    notebook = without_widgets(notebook or nbformat.read(path, as_version=4))
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     page = path.with_suffix(".html")
-    page.write_text(re.sub(r'href="([\w.-]+)\.ipynb"', r'href="\1.html"', body), encoding="utf-8")
+    page.write_text(body, encoding="utf-8")
     return page
-
-
-def _alts(notebook) -> list[str]:
-    """The alt text of each picture among the outputs, in their order."""
-    return [
-        output.metadata.get("image/png", {}).get("alt", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-
-
-def _mathml(formula: re.Match) -> str:
-    """A LaTeX formula as MathML, which browsers draw by themselves: MathJax needs the network."""
-    display = "block" if formula["block"] else "inline"
-    return latex2mathml.converter.convert(formula["block"] or formula["inline"], display=display)
 
 
 def title_and_question(path: Path) -> tuple[str, str]:
@@ -207,42 +235,20 @@ def title_and_question(path: Path) -> tuple[str, str]:
     return heading.strip(), rest.strip().split("\n\n")[0].strip("*_ \n")
 
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 52rem; margin: 3rem auto;
-       padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; } p { margin: .3rem 0; }
-a { color: #0b5fa5; text-decoration: none; } a:hover { text-decoration: underline; }
-.minutes { color: #666; font-size: .9rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-size: .95rem; }
-th, td { padding: .2rem .9rem .2rem 0; text-align: left; border-bottom: 1px solid #ddd; }
-"""
-
-
 def write_index(folder: Path, minutes: dict[str, float], intro: str) -> Path:
-    """One page that leads to the executed notebooks in ``folder``, with their numbers.
+    """A page that leads to the pages of executed notebooks, with their checked numbers.
 
     Args:
         folder: holds ``NAME.ipynb`` and ``NAME.html`` of each notebook.
         minutes: name of each notebook that ran, in order, and how long it took.
         intro: a sentence that says what was run.
     """
-    parts = []
+    parts = [f"# FMCNN companion: executed notebooks\n\n{intro}"]
     for name, taken in minutes.items():
-        title, question = title_and_question(folder / f"{name}.ipynb")
-        table = claims(folder / f"{name}.ipynb")
-        parts.append(
-            f'<h2><a href="{name}.html">{html.escape(title)}</a></h2>\n'
-            f"<p>{html.escape(question)}</p>\n"
-            f'<p class="minutes">took {taken:.1f} min</p>\n'
-            + ("" if table.empty else _expected(table).to_html(index=False, border=0))
-        )
-    page = folder / "index.html"
-    page.write_text(
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>FMCNN companion: executed notebooks</title>\n<style>{_STYLE}</style>\n"
-        f"<h1>FMCNN companion: executed notebooks</h1>\n<p>{html.escape(intro)}</p>\n"
-        + "\n".join(parts),
-        encoding="utf-8",
-    )
-    return page
+        path = folder / f"{name}.ipynb"
+        title, question = title_and_question(path)
+        parts.append(f"## [{title}]({path.name})\n\n{question}\n\nIt took {taken:.1f} min.\n")
+        for claim in claims(path).itertuples():
+            parts[-1] += f"\n- {claim.number}: ≈{claim.value}, expected {claim.low}–{claim.high}"
+    cells = [nbformat.v4.new_markdown_cell(part) for part in parts]
+    return write_html(folder / "index.ipynb", nbformat.v4.new_notebook(cells=cells))

@@ -1,14 +1,17 @@
-"""The README's table of results, written from ``results/rruff`` and from nowhere else."""
+"""What is made of the kept tables: the README's table, the tables behind figures, the figures."""
 
 from __future__ import annotations
 
+from itertools import combinations
+
+import numpy as np
 import pandas as pd
 
-from . import paper, protocol, results
-from ._io import ROOT, written_whole
-from ._problem import Refused
+from . import data, explain, models, paper, plots, results
+from .data import chemistry
+from .evaluation import compare, protocol
 
-README = ROOT / "README.md"
+README = results.ROOT / "README.md"
 START, END = "<!-- results: written by `make paper` -->", "<!-- end of results -->"
 
 
@@ -26,15 +29,20 @@ def mean_and_sd(summary: pd.DataFrame, model: str) -> str:
 
 def _stated(row) -> str:
     if pd.isna(row.accuracy):
-        return "not in the text"
+        return "–" if pd.isna(row.how) else "not in the text"
     if row.accuracy == row.accuracy_if_relative:
         return f"{row.accuracy:.3f}"
     return f"{row.accuracy:.3f} or {row.accuracy_if_relative:.3f} (derived)"
 
 
 def table_1(scores: pd.DataFrame) -> pd.DataFrame:
-    """Table I: the paper, its settings here, tuned here; the last two also by specimen."""
+    """Table I: the paper, its settings here, tuned here; the last two also by specimen.
+
+    Models that the paper does not have stand below its own.
+    """
+    known = protocol.AS_IN_PAPER | protocol.TUNED | protocol.RAW
     stated = paper.table_1()
+    stated = stated.reindex([*stated.index, *(m for m in protocol.MODELS if m not in known)])
     random, specimen = (protocol.summary(scores, kind) for kind in protocol.PROTOCOLS)
     table = pd.DataFrame(index=stated.index)
     table["paper"] = [_stated(row) for row in stated.itertuples()]
@@ -72,13 +80,13 @@ def readme_parts() -> tuple[str, str]:
     """The README up to and with the mark before the table, and from the mark after it.
 
     Raises:
-        Refused: if one of the marks is not there once, or they stand the wrong way round.
+        UserError: if one of the marks is not there once, or they stand the wrong way round.
     """
     text = README.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not end or text.count(START) + text.count(END) != 2:
-        raise Refused(
+        raise results.UserError(
             f"{README.name} needs the lines `{START}` and `{END}` once each, in this order, to "
             "show the results: put them in and run the command again"
         )
@@ -89,9 +97,195 @@ def update_readme() -> None:
     """Write the table between its two marks in the README.
 
     Raises:
-        Refused: see ``readme_parts``.
+        UserError: see ``readme_parts``.
     """
     before, after = readme_parts()
     body = markdown(results.read("scores"))
-    with written_whole(README) as part:
-        part.write_text(f"{before}\n{body}\n{after}", encoding="utf-8")
+    results.write_text(README, f"{before}\n{body}\n{after}")
+
+
+# ---------------------------------------------------------------- tables behind figures
+
+#: Names of the paper's settings among the candidates of the search.
+PAPER_SETTINGS = {
+    "KNN": "normalisation=minmax metric=euclidean",
+    "RF": "as in paper",
+    "SVM": "normalisation=minmax C=100",
+    "LDA": "normalisation=minmax",
+}
+
+
+def searches() -> tuple[dict[str, pd.DataFrame], pd.Series]:
+    """The search table of each model, and the score of the paper's setting where there is one."""
+    tables = {name: results.read(f"search_{name.lower()}") for name in protocol.AS_IN_PAPER}
+    scores = {
+        name: tables[name].set_index("setting").loc[setting, "mean"]
+        for name, setting in PAPER_SETTINGS.items()
+    }
+    return tables, pd.Series(scores)
+
+
+def by_class_size(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """FMCNN's accuracy by the number of spectra that a mineral has.
+
+    Args:
+        predictions: ``predictions_random``.
+
+    Returns:
+        A row per mineral: ``spectra``, ``tests``, ``errors``, ``size``, ``accuracy``; and a row per
+        size: ``minerals``, ``tests``, ``errors``, ``accuracy``.
+    """
+    wrong = (predictions["FMCNN"] != predictions["true"]).rename("errors")
+    by_mineral = pd.concat([predictions, wrong], axis=1).groupby("true")
+    minerals = by_mineral.agg(
+        spectra=("file", "nunique"), tests=("file", "size"), errors=("errors", "sum")
+    )
+    edges, names = [1, 5, 10, 20, 40, np.inf], ["2–5", "6–10", "11–20", "21–40", "over 40"]
+    minerals["size"] = pd.cut(minerals["spectra"], edges, labels=names)
+    minerals["accuracy"] = 1 - minerals["errors"] / minerals["tests"]
+    sizes = minerals.groupby("size", observed=True)[["tests", "errors"]].sum()
+    sizes.insert(0, "minerals", minerals["size"].value_counts())
+    sizes["accuracy"] = 1 - sizes["errors"] / sizes["tests"]
+    return minerals, sizes
+
+
+def related_pairs(formula: pd.Series) -> pd.Series:
+    """How each two minerals are related by their formulas, indexed by the sorted pair."""
+    pairs = list(combinations(sorted(formula.index), 2))
+    kinds = [chemistry.relation(*formula[list(pair)]) for pair in pairs]
+    return pd.Series(kinds, pd.Index(pairs, tupleize_cols=False))
+
+
+def confused_pairs(formula: pd.Series) -> pd.DataFrame:
+    """Pairs of minerals that FMCNN confuses, in either direction, the most frequent first.
+
+    Args:
+        formula: of each mineral.
+
+    Returns:
+        ``protocol``, ``pair``, ``times``, ``spectra`` and ``specimens`` (how many were mistaken),
+        and ``related by``.
+    """
+    specimen = data.rruff.manifest().set_index("file")["specimen"]
+    tables = []
+    for kind in protocol.PROTOCOLS:
+        table = results.read(f"predictions_{kind}")
+        wrong = table[table["FMCNN"] != table["true"]]
+        pair = [tuple(sorted(both)) for both in wrong[["true", "FMCNN"]].to_numpy()]
+        wrong = wrong.assign(pair=pair, specimen=wrong["file"].map(specimen))
+        counts = wrong.groupby("pair").agg(
+            times=("file", "size"), spectra=("file", "nunique"), specimens=("specimen", "nunique")
+        )
+        tables.append(counts.reset_index().assign(protocol=kind))
+    pairs = pd.concat(tables, ignore_index=True)
+    pairs["related by"] = [chemistry.relation(*formula[list(pair)]) for pair in pairs["pair"]]
+    return pairs.sort_values(["protocol", "times"], ascending=[True, False], ignore_index=True)
+
+
+def scaling_steps(scores: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy at random of KNN, SVM and LDA: on raw counts, min–max scaled, and tuned."""
+    accuracy, names = protocol.summary(scores)["accuracy"], ["KNN", "SVM", "LDA"]
+    kinds = {
+        "raw counts": [f"{name} raw" for name in names],
+        "min–max": names,
+        "tuned": [protocol.tuned(name) for name in names],
+    }
+    return pd.DataFrame({kind: accuracy[of].to_numpy() for kind, of in kinds.items()}, names)
+
+
+def difference(scores: pd.DataFrame, rival: str, kind: str):
+    """FMCNN minus a rival on the same folds: of each fold, (fits,), and their ``Comparison``."""
+    mine, others = (protocol.fold_scores(scores, model, kind) for model in ("FMCNN", rival))
+    return mine - others, compare(mine, others, scores["repeat"].nunique())
+
+
+def differences(scores: pd.DataFrame) -> dict[str, dict]:
+    """Kind of split → tuned rival → ``difference``."""
+    rivals = [protocol.tuned(name) for name in ("SVM", "KNN", "RF", "LDA")]
+    return {
+        kind: {rival: difference(scores, rival, kind) for rival in rivals}
+        for kind in protocol.PROTOCOLS
+    }
+
+
+def error_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Errors of the tuned models (rows) under both kinds of split, shares of the test spectra."""
+    names = list(protocol.AS_IN_PAPER)
+    columns = {"random": "at random, 209 minerals", "specimen": "by specimen, 97 minerals"}
+    tuned = [protocol.tuned(name) for name in names]
+    of = {
+        title: 1 - protocol.summary(scores, kind)["accuracy"][tuned].to_numpy()
+        for kind, title in columns.items()
+    }
+    return pd.DataFrame(of, index=names)
+
+
+# ---------------------------------------------------------------- the kept figures
+
+
+def draw_figures(spectra: data.Spectra) -> None:
+    """Write all of ``figures/`` from the kept tables, the kept network and the archive's spectra.
+
+    Args:
+        spectra: all of the archive.
+    """
+    plots.style()
+    curated, scores = data.paper_rule(spectra), results.read("scores")
+    fmcnn = scores.query("protocol == 'random' and model == 'FMCNN'")
+    history, searched = results.read("fmcnn_history"), searches()
+    formula = curated.meta.groupby("mineral")["formula"].first()
+    pairs = confused_pairs(formula).query("protocol == 'random'")["pair"].head(4)
+    lines = protocol.per_repeat(scores)
+    folds = {name: protocol.fold_scores(scores, name) for name in protocol.AS_IN_PAPER}
+    taken = int(history["epoch"][history["val_loss"].idxmin()])
+    steps, accuracy = scaling_steps(scores), protocol.summary(scores)["accuracy"]["FMCNN"]
+    of_2019, _ = data.curation.cut_to_manifest(spectra)
+    rows = of_2019.meta["spectrum"].to_numpy()
+    rebuilt, r2 = data.load("atlas").take(rows), results.read("atlas_r2")["r2"].to_numpy()[rows]
+    kept = {
+        "class_sizes": plots.class_sizes(curated),
+        "figure_1_albite": plots.variation(curated, paper.FIGURE_1_MINERAL),
+        "atlas_against_rruff": plots.reconstruction(of_2019, rebuilt, r2),
+        "training_curves": plots.training_curves(history, taken, "RRUFF"),
+        "fmcnn_fits": plots.fmcnn_fits(fmcnn),
+        "accuracy_against_weights": plots.accuracy_against_weights(searched[0]["FMCNN"]),
+        "candidates": plots.candidates(*searched),
+        "accuracy_by_class_size": plots.accuracy_by_class_size(
+            *by_class_size(results.read("predictions_random"))
+        ),
+        "confused_pairs": plots.medians(curated, pairs, formula.map(chemistry.readable)),
+        "normalisation": plots.scaling(steps, paper.table_1(), accuracy),
+        "figure_4_repeats": plots.repeats(lines, folds),
+        "paired_differences": plots.paired_differences(differences(scores)),
+        "splits": plots.errors(error_table(scores)),
+        **_explanations(curated),
+    }
+    for name, figure in kept.items():
+        plots.keep(figure, name)
+
+
+def _explanations(curated: data.Spectra) -> dict:
+    """The figures of notebook 05: of the kept network, on medoids that it has not seen."""
+    pre = models.load_pretrained()
+    known = pre.rows_held_out(curated)
+    minerals = list(paper.FIGURE_5_MINERALS)
+    shown = [data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]
+    spectra, source = curated.take(shown), f"network trained on RRUFF · {curated.source}"
+    x = pre.network.as_input(spectra.X)[..., 0]
+    signal = explain.deconvolve(pre.network, spectra.X)
+    untrained = explain.never_trained(pre.network, curated.X[::5], seed=1)
+    silent = explain.deconvolve(untrained, spectra.X)
+    first = {m: explain.attribute(m, pre.network, spectra.X[:1])[0] for m in explain.METHODS}
+    rows, trained = ["√ spectrum", "returned from pool"], ["trained", "never trained"]
+    return {
+        "figure_5_deconvolution": plots.returned_signals(
+            curated.grid, x, signal, minerals, rows, source
+        ),
+        "untrained_deconvolution": plots.returned_signals(
+            curated.grid, signal, silent, minerals, trained, source
+        ),
+        "methods": plots.attributions(curated.grid, x[0], first, f"{minerals[0]} · {source}"),
+        "faithfulness": plots.test_results(
+            results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
+        ),
+    }

@@ -10,6 +10,12 @@ for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_TH
     os.environ.setdefault(variable, "1")
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("drill") and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason="takes long: set CI=true to run it, too"))
+
+
 @pytest.fixture(scope="session")
 def archive() -> Path:
     """RRUFF's excellent_oriented archive of 2019, from the environment variable FMCNN_ARCHIVE."""
@@ -25,6 +31,6 @@ def archive() -> Path:
 @pytest.fixture(scope="session")
 def real(archive):
     """All spectra of the real archive."""
-    from fmcnn_utils import rruff
+    from fmcnn_utils import data
 
-    return rruff.load(archive)
+    return data.load(archive)

@@ -1,83 +1,62 @@
-"""The lock, pyproject.toml, environment.yml and the door say the same."""
+"""The lock, pyproject.toml, environment.yml and the Makefile agree; imports go downward only."""
 
+import os
 import re
+import shutil
+import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from importlinter.cli import lint_imports
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fmcnn_utils import __main__ as door
+from fmcnn_utils.results import ROOT
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", " ")
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+#: sys_platform, platform_system, platform_machine, os_name
 PLATFORMS = {
-    "linux": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"},
-    "linux-arm": {
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": "aarch64",
-    },
-    "mac": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"},
-    "windows": {"sys_platform": "win32", "platform_system": "Windows", "platform_machine": "AMD64"},
+    "linux": ("linux", "Linux", "x86_64", "posix"),
+    "linux-arm": ("linux", "Linux", "aarch64", "posix"),
+    "mac": ("darwin", "Darwin", "arm64", "posix"),
+    "windows": ("win32", "Windows", "AMD64", "nt"),
 }
 
 
-def locked(environment) -> dict[str, str]:
-    """Version of each package that the lock installs there."""
-    versions = {}
-    for line in LOCK.splitlines():
-        requirement = Requirement(line.split("--hash")[0])
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            name = canonicalize_name(requirement.name)
-            assert name not in versions, f"{name} is locked twice"
-            versions[name] = str(requirement.specifier).removeprefix("==")
-    return versions
-
-
-def wanted(environment):
-    """What pyproject.toml asks for there, tests and the CPU's tensorflow included."""
-    extras = PROJECT["optional-dependencies"]
-    for text in PROJECT["dependencies"] + extras["test"] + extras["cpu"]:
-        requirement = Requirement(text)
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            yield requirement
+def that_apply(lines, environment) -> list[Requirement]:
+    """The requirements among ``lines`` that are for this Python and platform."""
+    found = [Requirement(line.split("--hash")[0]) for line in lines]
+    return [r for r in found if r.marker is None or r.marker.evaluate(environment)]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_lock_satisfies_pyproject(python, platform):
-    environment = {
-        "python_version": python,
-        "python_full_version": f"{python}.1",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "os_name": "nt" if platform == "windows" else "posix",
-        **PLATFORMS[platform],
-    }
-    versions = locked(environment)
-    for requirement in wanted(environment):
+    names = ("sys_platform", "platform_system", "platform_machine", "os_name")
+    environment = dict(zip(names, PLATFORMS[platform], strict=True))
+    environment |= {"python_version": python, "python_full_version": f"{python}.1"}
+    environment |= {"implementation_name": "cpython", "platform_python_implementation": "CPython"}
+    locked = that_apply(LOCK.splitlines(), environment)
+    versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in locked}
+    assert len(versions) == len(locked), "a package is locked twice"
+    extras = PROJECT["optional-dependencies"]
+    wanted = PROJECT["dependencies"] + extras["test"] + extras["cpu"]
+    for requirement in that_apply(wanted, environment):
         version = versions[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, f"{requirement} has {version} in the lock"
-    # One of the two builds, and neither of them the one with CUDA.
-    assert len({"tensorflow", "tensorflow-cpu"} & set(versions)) == 1
+    # One of the two builds, the small one where there is one, and nothing of CUDA.
+    build = "tensorflow-cpu" if platform in ("linux", "windows") else "tensorflow"
+    assert {"tensorflow", "tensorflow-cpu"} & set(versions) == {build}
     assert not [name for name in versions if name.startswith("nvidia-")]
-
-
-def test_cpu_build_where_there_is_one():
-    for platform in ("linux", "windows"):
-        environment = {"python_version": "3.12", "python_full_version": "3.12.1"}
-        assert "tensorflow-cpu" in locked(environment | PLATFORMS[platform])
 
 
 def test_each_locked_package_has_a_version_and_hashes():
@@ -94,53 +73,83 @@ def test_conda_and_binder_take_the_lock():
     assert packages == {"pip": ["-r requirements.lock"]}
 
 
-def test_door_knows_the_pythons_of_the_project():
-    versions = [(3, minor) for minor in range(6, 16)]
-    accepted = [f"3.{minor}" for _, minor in versions if not door.unsupported((3, minor))]
-    assert accepted == PYTHONS
-    oldest, newest = PROJECT["requires-python"].split(",")
-    assert oldest == f">={PYTHONS[0]}"
-    assert newest == f"<3.{int(PYTHONS[-1].split('.')[1]) + 1}"
+@pytest.fixture
+def make(tmp_path):
+    """Runs make in a folder with what the environment is made from, and no environment."""
+    if not shutil.which("make"):
+        pytest.skip("needs make")
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+
+    def run(*arguments, **variables):
+        env = {"PATH": os.environ["PATH"], **variables}  # nothing of the make that runs this test
+        how = {"cwd": tmp_path, "env": env, "capture_output": True, "text": True}
+        return subprocess.run(["make", *arguments], **how)
+
+    return run
 
 
-@pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0), (4, 0, 0)])
-def test_unsupported_python_gets_one_sentence(version, monkeypatch):
-    monkeypatch.setattr(door.sys, "version_info", version)
-    with pytest.raises(SystemExit) as stopped:
-        door.main(["reproduce"])
-    said = stopped.value.code
-    assert f"Python {version[0]}.{version[1]}" in said
-    assert "PYTHON=python3.12" in said
-    assert "\n" not in said
+@pytest.mark.parametrize("minor", [9, 14])
+def test_unsupported_python_gets_a_sentence_before_anything_is_made(make, minor, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(f"import sys; sys.version_info = (3, {minor}, 0)")
+    done = make("reproduce", f"PYTHON={sys.executable}", PYTHONPATH=str(tmp_path))
+    assert done.returncode
+    sentence, *_ = done.stderr.splitlines()
+    assert sentence.startswith(f"This is Python 3.{minor}, and the locked packages are")
+    assert "PYTHON=python3.12" in sentence
+    assert not (tmp_path / ".venv").exists()
+    assert PROJECT["requires-python"] == ">=3.10,<3.14"
 
 
-def test_python_without_venv_gets_one_sentence(monkeypatch):
-    monkeypatch.setattr(door.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="apt install python3-venv"):
-        door.make_environment()
+def test_environment_is_made_once_and_again_when_it_has_to_be(make, tmp_path):
+    python = tmp_path / "python3.12"  # makes an environment of itself, and downloads nothing
+    python.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        '*venv*) rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python;;\n'
+        "*require-hashes*) test ! -e no-network;;\nesac\n"
+    )
+    python.chmod(0o755)
+    other = shutil.copy(python, tmp_path / "python3.13")
+    stamp, lock = tmp_path / ".venv" / "made-for.txt", tmp_path / "requirements.lock"
+
+    def is_made(*arguments):
+        done = make("test", *arguments)
+        assert done.returncode == 0, done.stderr
+        return "--require-hashes" in done.stdout
+
+    (tmp_path / "no-network").touch()
+    assert make("test", f"PYTHON={python}").returncode
+    assert (tmp_path / ".venv").exists()
+    (tmp_path / "no-network").unlink()
+    assert is_made(f"PYTHON={python}"), "what was cut short is made again"
+    assert not is_made(f"PYTHON={python}")
+    assert not is_made(), "the Python is remembered"
+    assert is_made(f"PYTHON={other}")
+    lock.write_text("numpy==2.2.7")
+    assert is_made(), "another lock"
+    stamp.write_text(f"{other} /elsewhere")
+    assert is_made(), "the folder was moved"
 
 
-def test_interrupted_or_outdated_environment_is_not_ready(monkeypatch, tmp_path):
-    for name in ("VENV_PYTHON", "STAMP", "LOCK"):
-        monkeypatch.setattr(door, name, tmp_path / name)
-    door.LOCK.write_text("numpy==2.2.6")
-    door.VENV_PYTHON.touch()
-    assert not door.is_ready(), "the stamp comes last, so without it the install was cut short"
-    door.STAMP.write_text(door.expected_stamp(), encoding="utf-8")
-    assert door.is_ready()
-    door.LOCK.write_text("numpy==2.2.7")
-    assert not door.is_ready(), "made from another lock"
+def test_every_target_of_the_makefile_is_listed_and_runs_something(make):
+    targets = re.search(r"\.PHONY: (help.*)", (ROOT / "Makefile").read_text())[1].split()
+    listed = [line.split()[1] for line in make("help").stdout.splitlines()]
+    assert sorted(listed) == sorted(targets)
+    for target in targets:
+        assert make("-n", target, "DATA=a b.zip", "NOTEBOOK=03", "P=SEED 1").returncode == 0
+    assert '--data "a b.zip"' in make("-n", "search", "DATA=a b.zip", "JOBS=3").stdout
 
 
-def test_mistyped_command_is_refused_before_the_install(monkeypatch, capsys):
-    monkeypatch.setattr(door, "make_environment", lambda: pytest.fail("installs"))
-    monkeypatch.setattr(door, "is_ready", lambda: False)
-    with pytest.raises(SystemExit):
-        door.main(["reprodcue"])
-    assert "invalid choice: 'reprodcue'" in capsys.readouterr().err
+def test_imports_go_downward_only():
+    assert lint_imports(str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True) == 0
 
 
-def test_failed_step_shows_the_end_of_what_was_said(capsys):
-    command = [sys.executable, "-c", "print('first'); print('reason'); raise SystemExit(3)"]
-    with pytest.raises(SystemExit, match=r"reason\nIt did not work"):
-        door.step(command, "It did not work.")
+def test_tensorflow_starts_only_when_it_is_asked_for():
+    package = ROOT / "fmcnn_utils"
+    files = [path.relative_to(ROOT).with_suffix("") for path in package.rglob("*.py")]
+    names = [".".join(file.parts).removesuffix(".__init__") for file in files]
+    names.remove("fmcnn_utils.models.fmcnn")
+    code = "import sys; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    command = [sys.executable, "-c", f"import {', '.join(names)}; {code}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,0 +1,473 @@
+"""The style of the figures, and the figures that are kept in ``figures/`` and shown in notebooks.
+
+Each function draws from tables and arrays, and returns a matplotlib figure; ``report.draw_figures``
+makes the kept ones.
+"""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import Image, display
+from matplotlib.figure import Figure
+
+from . import paper, results
+from .data.spectra import Spectra, normalise
+
+SHIFT = "Raman shift (cm⁻¹)"
+INTENSITY = "Intensity (a.u.)"
+SCALED = "Scaled to 0…1"
+
+#: Okabe and Ito's palette, which readers with any common colour vision can tell apart, ordered so
+#: that neighbours also differ in lightness (https://jfly.uni-koeln.de/color/).
+PALETTE = ["#0072B2", "#E69F00", "#000000", "#56B4E9", "#D55E00", "#009E73", "#CC79A7"]
+#: One colour and one marker per model, the same in every figure.
+MODEL_STYLES = {
+    "FMCNN": (PALETTE[0], "o"),
+    "SVM": (PALETTE[4], "s"),
+    "KNN": (PALETTE[5], "^"),
+    "RF": (PALETTE[1], "D"),
+    "LDA": (PALETTE[2], "v"),
+}
+#: Kinds of split, as they stand in the tables and in titles.
+SPLITS = {"random": "split at random", "specimen": "by specimen"}
+
+
+def style() -> None:
+    """Set the style of the figures that follow."""
+    sns.set_theme(context="notebook", style="ticks", palette=PALETTE)
+    plt.rcParams.update(
+        {
+            "figure.figsize": (9, 3.6),
+            "figure.dpi": 80,
+            "savefig.bbox": "tight",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "lines.linewidth": 1.2,
+        }
+    )
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display a figure with its alt text, and close it.
+
+    Args:
+        fig: the figure.
+        alt: what a reader who cannot see it needs to know: what is drawn and what it shows.
+    """
+    display(fig, metadata={"image/png": {"alt": alt}})
+    plt.close(fig)
+
+
+def keep(fig: Figure, name: str) -> None:
+    """Write ``figures/NAME.png``, and close the figure."""
+    with results.atomic_write(results.FIGURES / f"{name}.png") as part:
+        fig.savefig(part, format="png", dpi=100, metadata={"Software": None})
+    plt.close(fig)
+
+
+def show_kept(name: str, alt: str) -> None:
+    """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command.
+
+    Raises:
+        FileNotFoundError: with that command.
+    """
+    path = results.FIGURES / f"{name}.png"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"figures/{name}.png is missing: `{results.made_by(name)}` makes it"
+        )
+    display(Image(path), metadata={"image/png": {"alt": alt}})
+
+
+# ---------------------------------------------------------------- spectra
+
+
+def class_sizes(spectra: Spectra) -> Figure:
+    """Number of spectra of each mineral, and of specimens."""
+    sizes = spectra.meta["mineral"].value_counts()
+    specimens = spectra.meta.groupby("mineral")["specimen"].nunique()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
+    left.stairs(sizes, fill=True)
+    left.set(xlabel="Mineral, by number of spectra", ylabel="Spectra", title="Spectra per mineral")
+    right.bar(*np.unique(specimens, return_counts=True))
+    right.set(xlabel="Specimens", ylabel="Minerals", title="Specimens per mineral")
+    right.xaxis.get_major_locator().set_params(integer=True)
+    return fig
+
+
+def variation(spectra: Spectra, mineral: str) -> Figure:
+    """All spectra of a mineral, and their median with a 10th to 90th percentile band (Figure 1)."""
+    scaled = normalise(spectra.X[spectra.minerals == mineral])
+    low, middle, high = np.percentile(scaled, [10, 50, 90], axis=0)
+    fig, (top, bottom) = plt.subplots(2, 1, figsize=(9, 6), sharex=True)
+    top.plot(spectra.grid, scaled.T, color=PALETTE[0], alpha=0.25, linewidth=0.6)
+    top.set(ylabel=SCALED, title=f"{mineral}: {len(scaled)} spectra · {spectra.source}")
+    bottom.fill_between(spectra.grid, low, high, alpha=0.3, label="10th to 90th percentile")
+    bottom.plot(spectra.grid, middle, label="median")
+    bottom.set(xlabel=SHIFT, ylabel=SCALED)
+    bottom.legend()
+    return fig
+
+
+def reconstruction(real: Spectra, rebuilt: Spectra, r2) -> Figure:
+    """The best, the median and the worst of rebuilt spectra, over the real ones.
+
+    Args:
+        real: the spectra of an archive.
+        rebuilt: the same ones from the atlas, in the same order.
+        r2: share of each one's variance that is explained, (n,).
+    """
+    order = np.argsort(r2)
+    rows = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
+    fig, axes = plt.subplots(3, 1, figsize=(9, 7.5), sharex=True)
+    for ax, (which, row) in zip(axes, rows.items(), strict=True):
+        for spectra, line, colour in ((real, "-", "0.6"), (rebuilt, "--", PALETTE[4])):
+            scaled = normalise(spectra.X[row])
+            ax.plot(spectra.grid, scaled, line, color=colour, label=spectra.source)
+        ax.set(ylabel=SCALED)
+        ax.set_title(f"{which}: {real.meta['mineral'][row]}, R² = {r2[row]:.4f}", fontsize=10)
+    axes[0].legend()
+    axes[-1].set_xlabel(SHIFT)
+    return fig
+
+
+def medians(spectra: Spectra, pairs, labels: dict[str, str]) -> Figure:
+    """Median spectra of four pairs of minerals, laid over each other.
+
+    Args:
+        spectra: all spectra.
+        pairs: pairs of mineral names.
+        labels: what to write behind the name of each mineral, such as its formula.
+    """
+    fig, axes = plt.subplots(2, 2, figsize=(11, 6), sharex=True, layout="constrained")
+    for ax, pair in zip(axes.flat, pairs, strict=False):
+        for mineral, line, colour in zip(pair, ("-", "--"), PALETTE[:5:4], strict=True):
+            own = normalise(spectra.X[spectra.minerals == mineral])
+            label = f"{mineral} ({len(own)}), {labels[mineral]}"
+            ax.plot(spectra.grid, np.median(own, axis=0), line, color=colour, label=label)
+        ax.set(ylim=(0, 1.35), yticks=[0, 0.5, 1])
+        ax.legend(fontsize=8, loc="upper left")
+    plt.setp(axes[1], xlabel=SHIFT)
+    plt.setp(axes[:, 0], ylabel="Median, scaled to 0…1")
+    fig.suptitle(spectra.source)
+    return fig
+
+
+# ---------------------------------------------------------------- the network and its training
+
+
+def architecture(model) -> Figure:
+    """A Keras model as a row of boxes, after Figure 2 of the paper.
+
+    Args:
+        model: a functional model whose only branches are the two expand convolutions.
+
+    Returns:
+        The figure: one box per layer with its name and output shape, arrows from the model.
+    """
+    fig, ax = plt.subplots(figsize=(13, 2.6))
+    of_tensor = {id(layer.output): layer.name for layer in model.layers}
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#E8F1F8", "edgecolor": PALETTE[0]}
+    arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 24, "shrinkB": 24}
+    places = {}
+    for layer in model.layers:
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        sources = [places[of_tensor[id(tensor)]] for tensor in inputs if places]
+        column = 1 + max((x for x, _ in sources), default=0)
+        row = 0.8 if "expand1" in layer.name else -0.8 if "expand3" in layer.name else 0
+        places[layer.name] = column, row
+        shape = " × ".join(str(n) for n in layer.output.shape[1:])
+        label = f"{layer.name.replace('_', chr(10))}\n{shape}"
+        ax.text(column, row, label, ha="center", va="center", fontsize=7.5, bbox=box)
+        for source in sources:
+            ax.annotate("", places[layer.name], source, arrowprops=arrow, zorder=0)
+    ax.set(xlim=(0.4, column + 0.6), ylim=(-1.4, 1.4))
+    ax.axis("off")
+    return fig
+
+
+def training_curves(history: pd.DataFrame, taken: int, source: str) -> Figure:
+    """Loss and accuracy of one training, epoch by epoch.
+
+    Args:
+        history: ``epoch``, ``loss``, ``accuracy``, ``val_loss``, ``val_accuracy`` and, where it was
+            noted, ``test_accuracy``.
+        taken: the epoch that early stopping takes.
+        source: where the spectra come from.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
+    marks = {"": ("-o", "fitted on"), "val_": ("--s", "validation split")}
+    for prefix, (line, label) in marks.items():
+        left.plot(history["epoch"], history[f"{prefix}loss"], line, ms=3, label=label)
+        right.plot(history["epoch"], history[f"{prefix}accuracy"], line, ms=3, label=label)
+    if "test_accuracy" in history:
+        right.plot(history["epoch"], history["test_accuracy"], ":^", ms=3, label="test fold")
+    left.set(xlabel="Epoch", ylabel="Loss (log scale)", yscale="log")
+    right.axvline(taken, color="0.6", linewidth=1)
+    place = {"xycoords": ("data", "axes fraction"), "color": "0.4", "ha": "right"}
+    right.annotate("taken ", (taken, 0.5), **place)
+    right.set(xlabel="Epoch", ylabel="Accuracy")
+    left.legend()
+    right.legend()
+    fig.suptitle(source)
+    return fig
+
+
+def fmcnn_fits(scores: pd.DataFrame) -> Figure:
+    """Chosen epochs and accuracies of FMCNN's fits at random.
+
+    Args:
+        scores: rows of ``scores.csv`` of FMCNN, split at random.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    epochs = scores["epochs"].astype(int)
+    left.hist(epochs, bins=np.arange(epochs.min() - 0.5, epochs.max() + 1.5))
+    left.set(xlabel="Epochs that the weights were trained for", ylabel="Fits")
+    left.yaxis.get_major_locator().set_params(integer=True)
+    share = np.arange(1, len(scores) + 1) / len(scores)
+    for column, line, colour, label in (
+        ("accuracy", "-", PALETTE[0], "stopped on the validation split"),
+        ("best_epoch_accuracy", "--", PALETTE[4], "at the best test epoch"),
+    ):
+        right.step(np.sort(scores[column]), share, line, where="post", color=colour, label=label)
+    right.axvline(paper.FMCNN_ACCURACY, color="k", linestyle=":", label="the paper's 0.988")
+    right.set(xlabel="Accuracy on the test fold", ylabel="Share of fits up to it")
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    fig.suptitle(f"RRUFF, {len(scores)} fits")
+    return fig
+
+
+# ---------------------------------------------------------------- the search
+
+
+def smallest_as_good(tried: pd.DataFrame) -> pd.Series:
+    """Of the networks within 0.5 points of the best at random, the one with the fewest weights."""
+    enough = tried[tried["random"] >= tried["random"].max() - 0.005]
+    return enough.loc[enough["weights"].idxmin()]
+
+
+def accuracy_against_weights(tried: pd.DataFrame) -> Figure:
+    """Accuracy of every network that the search tried against its weights.
+
+    Args:
+        tried: ``search_fmcnn.csv``.
+    """
+    chosen, small = tried[tried["chosen"]].iloc[0], smallest_as_good(tried)
+    nearly = "smallest within 0.5 points of the best at random (dotted line)"
+    fig, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    for ax, (kind, title) in zip(axes, SPLITS.items(), strict=True):
+        ax.plot(tried["weights"] / 1e6, tried[kind], "o", color="0.6", label="tried")
+        ax.plot(chosen["weights"] / 1e6, chosen[kind], "s", ms=10, label="chosen")
+        ax.plot(small["weights"] / 1e6, small[kind], "k^", ms=5, label=nearly)
+        ax.set(xlabel="Weights (millions)", ylabel="Accuracy", title=f"RRUFF, {title}")
+        ax.set_xlim(left=0)
+    axes[0].axhline(tried["random"].max() - 0.005, color="0.4", linestyle=":", linewidth=1)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    return fig
+
+
+def candidates(searches: dict[str, pd.DataFrame], papers: pd.Series) -> Figure:
+    """Every candidate of the search on the line of its model.
+
+    Args:
+        searches: name of a model → its ``search_MODEL.csv``.
+        papers: score of the paper's setting of the models that have one.
+    """
+    fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    for row, (name, table) in enumerate(searches.items()):
+        ax.plot(table["mean"], [row] * len(table), "o", color="0.6", alpha=0.7, label="tried")
+        chosen = table.loc[table["chosen"], "mean"]
+        ax.plot(chosen, [row], "s", color=PALETTE[0], ms=9, label="chosen")
+        ax.plot(papers.get(name, np.nan), row, "kX", ms=8, label="the paper's setting")
+    ax.set(yticks=range(len(searches)), yticklabels=searches, ylim=(len(searches) - 0.5, -0.5))
+    ax.set(
+        xlabel="Accuracy, mean of the two kinds of split", title="RRUFF, the folds of the search"
+    )
+    handles = (part[:3] for part in ax.get_legend_handles_labels())
+    fig.legend(*handles, loc="outside lower center", ncols=3)
+    return fig
+
+
+# ---------------------------------------------------------------- the full protocol
+
+
+def accuracy_by_class_size(minerals: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
+    """Accuracy of every mineral by the number of its spectra, and who makes the errors.
+
+    Args:
+        minerals: a row per mineral: ``size`` (categorical) and ``accuracy``.
+        sizes: a row per size: ``accuracy``, ``tests`` and ``errors``.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    at = minerals["size"].cat.codes + np.random.default_rng(0).uniform(-0.25, 0.25, len(minerals))
+    left.plot(at, minerals["accuracy"], "o", color="0.6", ms=4, alpha=0.7)
+    left.plot(range(len(sizes)), sizes["accuracy"], "_", color="k", ms=38, mew=2.5)
+    left.set(xticks=range(len(sizes)), xticklabels=sizes.index, ylabel="Accuracy")
+    left.set(xlabel="Spectra of the mineral", title="RRUFF: a dot per mineral, a bar per size")
+    shares = 100 * sizes[["tests", "errors"]] / sizes[["tests", "errors"]].sum()
+    shares = shares.set_axis(["test spectra", "errors"], axis=1)
+    shares.plot.bar(ax=right, rot=0, edgecolor="k", color=[PALETTE[3], PALETTE[4]])
+    plt.setp(right.containers[1], hatch="//")
+    right.set(xlabel="Spectra of the mineral", ylabel="Share (%)", title="RRUFF: where errors are")
+    return fig
+
+
+def scaling(steps: pd.DataFrame, stated: pd.DataFrame, fmcnn: float) -> Figure:
+    """Accuracy of the baselines on raw counts, min–max scaled and tuned, beside the paper's.
+
+    Args:
+        steps: models (rows) by kind of scaling (columns).
+        stated: ``paper.table_1()``.
+        fmcnn: FMCNN's accuracy.
+    """
+    fig, ax = plt.subplots(figsize=(9, 3.8))
+    for name in steps.index:
+        colour, marker = MODEL_STYLES[name]
+        ax.plot(range(1, 4), steps.loc[name], color=colour, marker=marker, ms=8, label=name)
+        derived = stated.loc[name, ["accuracy", "accuracy_if_relative"]]
+        ax.plot([0, 0], derived, color=colour, marker=marker, ms=8, mfc="w", linestyle="none")
+    ax.axhline(fmcnn, color=PALETTE[0], linestyle="--", label="FMCNN")
+    ax.set(xticks=range(4), xticklabels=["paper (derived)", *steps.columns])
+    ax.set(ylabel="Accuracy", title="RRUFF, random split")
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+def repeats(lines: pd.DataFrame, folds: dict[str, np.ndarray]) -> Figure:
+    """Mean accuracy of each repeat, as the paper's Figure 4, and every single fit.
+
+    Args:
+        lines: repeats (rows) by models (columns).
+        folds: model → accuracy of each of its fits.
+    """
+    size = {"figsize": (12, 3.8), "width_ratios": [1, 1.2], "layout": "constrained"}
+    fig, (left, right) = plt.subplots(1, 2, **size)
+    for name in folds:
+        colour, marker = MODEL_STYLES[name]
+        left.plot(lines.index + 1, lines[name], color=colour, marker=marker, label=name)
+    left.set(xlabel="Repeat", ylabel="Mean accuracy of ten folds")
+    left.set(xlim=(0.5, paper.REPEATS + 0.5), xticks=range(1, paper.REPEATS + 1))
+    left.set(title="RRUFF, as the paper draws it")
+    left.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    median = {"medianprops": {"color": "k"}}
+    right.boxplot(list(folds.values()), tick_labels=list(folds), showmeans=True, **median)
+    right.set(ylabel="Accuracy of one fold", title="RRUFF, every fit")
+    return fig
+
+
+def paired_differences(differences: dict[str, dict]) -> Figure:
+    """FMCNN minus each rival: a dot per fold, the mean and its corrected 95% interval.
+
+    Args:
+        differences: kind of split → rival → difference of each fold, and the ``Comparison``.
+    """
+    fig, axes = plt.subplots(
+        1, 2, figsize=(12, 3.6), sharex=True, sharey=True, layout="constrained"
+    )
+    for ax, (kind, rivals) in zip(axes, differences.items(), strict=True):
+        ax.axvspan(-0.5, 0.5, color="0.88")
+        ax.axvline(0, color="0.5", linewidth=1)
+        for row, (folds, test) in enumerate(rivals.values()):
+            spread = row + np.random.default_rng(0).uniform(-0.2, 0.2, len(folds))
+            ax.plot(100 * folds, spread, "o", color=PALETTE[3], ms=4, alpha=0.6)
+            ax.plot([100 * test.low, 100 * test.high], [row, row], "k-", linewidth=2)
+            ax.plot(100 * test.difference, row, "kD", ms=7)
+        ax.set(xlabel="FMCNN − rival (points of accuracy)", title=f"RRUFF, {SPLITS[kind]}")
+        ax.set(yticks=range(len(rivals)), yticklabels=rivals, ylim=(len(rivals) - 0.5, -0.5))
+    return fig
+
+
+def errors(table: pd.DataFrame) -> Figure:
+    """Errors of the models under both kinds of split.
+
+    Args:
+        table: models (rows) by kind of split (two columns), shares of the test spectra.
+    """
+    fig, ax = plt.subplots(figsize=(8, 3.4))
+    (100 * table).plot.bar(ax=ax, rot=0, edgecolor="k", color=[PALETTE[3], PALETTE[4]])
+    plt.setp(ax.containers[1], hatch="//")
+    ax.set(ylabel="Errors (% of test spectra)", title="RRUFF, tuned models", xlabel="")
+    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    return fig
+
+
+# ---------------------------------------------------------------- explanations
+
+
+def returned_signals(
+    grid, top: np.ndarray, bottom: np.ndarray, titles, ylabels, source: str, mark=None
+) -> Figure:
+    """Spectra or signals above, and signals below, a column for each (Figure 5).
+
+    Args:
+        grid: Raman shift, (points,).
+        top: (n, points), each scaled to its largest size.
+        bottom: the same.
+        titles: of the columns.
+        ylabels: of the two rows.
+        source: what networks and spectra these are.
+        mark: called as ``mark(ax, column)`` to add what is known of the spectrum.
+    """
+    size = (3.4 * len(top), 5)
+    fig, axes = plt.subplots(2, len(top), figsize=size, sharex=True, squeeze=False)
+    for row, (signals, colour) in enumerate(((top, PALETTE[0]), (bottom, PALETTE[4]))):
+        for column, (ax, signal) in enumerate(zip(axes[row], signals, strict=True)):
+            if mark is not None:
+                mark(ax, column)
+            ax.plot(grid, signal / np.abs(signal).max(), color=colour)
+        axes[row, 0].set_ylabel(ylabels[row])
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, fontsize=11, pad=10)
+    plt.setp(axes[1], xlabel=SHIFT)
+    fig.suptitle(source)
+    fig.tight_layout()
+    return fig
+
+
+def attributions(grid, spectrum, importances: dict[str, np.ndarray], title: str) -> Figure:
+    """A spectrum and the importance of its points, a row per method.
+
+    Args:
+        grid: Raman shift, (points,).
+        spectrum: as the network sees it, (points,).
+        importances: method → (points,).
+        title: of the figure.
+    """
+    rows = len(importances)
+    fig, axes = plt.subplots(rows, 1, figsize=(9, 1.15 * rows), sharex=True)
+    for ax, (method, importance) in zip(axes, importances.items(), strict=True):
+        size = np.abs(importance).max() or 1  # Grad-CAM may have nothing to show
+        ax.fill_between(grid, importance / size, color=PALETTE[4])
+        ax.plot(grid, spectrum, color="0.4", linewidth=0.8)
+        ax.set_yticks([])
+        ax.set_ylabel(method, rotation=0, ha="right", va="center")
+    axes[-1].set_xlabel(SHIFT)
+    axes[0].set_title(title)
+    return fig
+
+
+def test_results(tests: pd.DataFrame, titles: dict[str, str], methods) -> Figure:
+    """Some tests of explanations: a bar per method, with the spread over the folds.
+
+    Args:
+        tests: ``attribution.csv``.
+        titles: test → title of its panel.
+        methods: rows of the figure; the deconvolution is coloured, the spectrum a dotted line.
+    """
+    folds = tests.groupby(["test", "method"])["value"].agg(["mean", "std"])
+    methods = list(methods)
+    colours = [PALETTE[4 if method == "deconvolution" else 3] for method in methods]
+    size = {"figsize": (13, 3.4), "sharey": True, "layout": "constrained"}
+    fig, axes = plt.subplots(1, len(titles), **size)
+    for ax, (test, title) in zip(axes, titles.items(), strict=True):
+        own = folds.loc[test].reindex(methods)
+        ax.barh(methods, own["mean"], xerr=own["std"], color=colours, edgecolor="k")
+        ax.axvline(own.loc["spectrum", "mean"], color="k", linestyle=":")
+        ax.set(title=title, xlim=(0, 1.05))
+    axes[0].invert_yaxis()
+    fig.suptitle(f"RRUFF, {tests['fold'].nunique()} folds; dotted: the spectrum itself")
+    return fig
