@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fmcnn_utils.data import splits
+from fmcnn_utils.results import UserError
 
 MINERALS = np.repeat([f"m{i:02d}" for i in range(30)], np.arange(2, 32))
 SPECIMENS = np.array([f"{m}-{i % 4}" for i, m in enumerate(MINERALS)])
@@ -49,6 +50,13 @@ def test_by_specimen_keeps_specimens_whole_and_every_test_mineral_in_training():
 def test_a_mineral_with_a_single_specimen_is_refused():
     with pytest.raises(ValueError, match="1 minerals have a single specimen \\(m00"):
         splits.by_specimen(["m00", "m01", "m01"], ["a", "b", "c"])
+
+
+def test_too_few_spectra_or_specimens_for_the_folds_are_refused_in_a_sentence():
+    with pytest.raises(UserError, match="no mineral has 10 spectra, one for each of 10 folds"):
+        splits.stratified(["a", "a", "b", "b"])
+    with pytest.raises(UserError, match="4 specimens cannot be split into 5 folds"):
+        splits.by_specimen(["a", "a", "b", "b"], [1, 2, 3, 4])
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3])

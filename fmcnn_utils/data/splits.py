@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from ..results import UserError
+
 
 @dataclass(frozen=True)
 class Split:
@@ -25,7 +27,15 @@ def stratified(minerals, n_splits: int = 10, n_repeats: int = 10, seed: int = 0)
 
     Scans of one specimen fall on both sides; see ``by_specimen``. A mineral with fewer spectra
     than folds is in the test set of only some of them (scikit-learn warns of it at each call).
+
+    Raises:
+        UserError: if no mineral has as many spectra as there are folds.
     """
+    if pd.Series(minerals).value_counts().max() < n_splits:
+        raise UserError(
+            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give an archive "
+            "with more spectra"
+        )
     folds = RepeatedStratifiedKFold(n_splits=n_splits, n_repeats=n_repeats, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
@@ -45,6 +55,7 @@ def by_specimen(
 
     Raises:
         ValueError: if a mineral has a single specimen.
+        UserError: if there are fewer specimens than folds.
     """
     minerals, specimens = np.asarray(minerals), np.asarray(specimens)
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
@@ -53,6 +64,11 @@ def by_specimen(
         raise ValueError(
             f"{len(single)} minerals have a single specimen ({', '.join(single[:3])}, …) and "
             "cannot be split by specimen: take curation.specimen_rule(spectra)"
+        )
+    if (n_specimens := len(np.unique(specimens))) < n_splits:
+        raise UserError(
+            f"{n_specimens} specimens cannot be split into {n_splits} folds: give an archive with "
+            "more of them"
         )
     plan = []
     for repeat in range(n_repeats):
