@@ -58,9 +58,9 @@ def test_a_peak_cut_off_by_the_end_of_the_range_is_given_at_that_end():
     assert found[0, 1] > 500
 
 
-def test_heights_are_rounded_to_a_plain_step_of_a_thousandth_at_most():
-    for top, step in [(1999, 1), (2000, 2), (63000, 50), (508, 0.5)]:
-        assert atlas.height_step(top) == pytest.approx(step)
+@pytest.mark.parametrize(("top", "step"), [(1999, 1), (2000, 2), (63000, 50), (508, 0.5)])
+def test_heights_are_rounded_to_a_plain_step_of_a_thousandth_at_most(top, step):
+    assert atlas.height_step(top) == pytest.approx(step)
 
 
 def test_every_row_is_a_plausible_peak_of_a_known_spectrum():

@@ -234,7 +234,7 @@ def test_impossible_requests(few):
 
 
 def test_peaks_are_those_of_the_same_spectra(few):
-    curated = data.paper_rule(experiments._of_2019(few))
+    curated = data.paper_rule(data.curation.cut_to_manifest(few)[0])
     peaks = experiments._peaks(curated)
     strong = peaks[peaks["strong"]]
     assert strong["row"].nunique() == len(curated)

@@ -8,7 +8,7 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 import numpy as np
 import pandas as pd
 import pytest
-from rruff_files import INTENSITY, SHIFT, name, text, zipped
+from rruff_files import HEADER, INTENSITY, SHIFT, name, text, zipped
 
 from fmcnn_utils import data, results
 from fmcnn_utils.data import rruff
@@ -28,10 +28,8 @@ WRITTEN_OTHERWISE = {
     "blank lines": text(blank="\r\n\n"),
     "byte order mark": b"\xef\xbb\xbf" + text(),
     "cp1252": text().decode().encode("cp1252"),
-    "no end": text().replace(b"##END=", b""),
     "more after the end": text() + b"9999.0, 1.0\n",
-    "tabs": text().replace(b", ", b"\t"),
-    "spaces": text().replace(b", ", b"   "),
+    "white space": text().replace(b", ", b" \t "),
     "free text": text(blank="The fiducial mark is parallel to c, more or less\n"),
     "descending": text(SHIFT[::-1], INTENSITY[::-1]),
     "not finite": text().replace(b"##END", b"700.5, nan\r\ninf, 3.0\r\n##END"),
@@ -64,15 +62,12 @@ def test_points_are_sorted_and_averaged_and_other_lines_are_counted():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no points"),
-        (text([], []), "no points"),
-        (b"\x00\xff" * 500, "0 of 1 lines"),
+        (b"", "0 points"),
+        (text([], []), "0 points"),
         (b"%PDF-1.4\nstream\nendstream\n", "0 of 3 lines"),
-        (b"300.0, 1.0\n", "1 points"),
         (b"300.0, 1.0\n300.0, 2.0\n", "1 points"),
         (b"nan, 1.0\n300.0, inf\n", "0 of 2 lines"),
         (b"1.0, 2.0\n2.0, 2.0\nthree\nfour\nfive\n", "2 of 5 lines"),
-        (text(INTENSITY + 1e5, SHIFT), "0 of 60 lines"),  # columns swapped
     ],
 )
 def test_what_is_no_spectrum_is_refused_with_a_reason(content, reason):
@@ -97,7 +92,7 @@ def test_processed_files_are_read_and_all_others_are_counted_or_named(tmp_path, 
     for archive in (rruff.read(path), rruff.read(path)):  # the second is from the cache
         assert archive.raw == 1
         assert archive.spectra.meta["file"].tolist() == [name(), name(angle="30")]
-        assert archive.skipped.to_numpy().tolist() == [[name(angle="30"), 2]]
+        assert archive.skipped == 2
         reasons = archive.unreadable.set_index("file")["reason"]
         assert set(reasons.index) == set(list(files)[3:])
         assert reasons[name(angle="90")] == "has no NAMES in its header"
@@ -133,20 +128,18 @@ def test_meta_comes_from_the_header_and_the_file_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "file", "header"),
+    ("laser", "status", "nm", "identification"),
     [
-        ("laser", 514.5, {"laser": "514.5"}, {}),
-        ("laser", 532, {"laser": "532_nm"}, {}),
-        ("laser", np.nan, {"laser": ""}, {}),
-        ("identification", "X-ray diffraction", {}, {}),
-        ("identification", "Raman only", {}, {"STATUS": "… only by Raman spectroscopy"}),
-        ("identification", "not stated", {}, {"STATUS": "… is not yet confirmed"}),
-        ("identification", "not stated", {}, {"STATUS": None}),
+        ("514.5", HEADER["STATUS"], 514.5, "X-ray diffraction"),
+        ("532_nm", "… only by Raman spectroscopy", 532, "Raman only"),
+        ("", "… is not yet confirmed", np.nan, "not stated"),
+        ("785", None, 785, "not stated"),
     ],
 )
-def test_lasers_and_identifications_as_they_are_written(tmp_path, column, value, file, header):
-    meta = rruff.load(zipped(tmp_path / "a.zip", {name(**file): text(**header)})).meta
-    np.testing.assert_equal(meta[column][0], value)
+def test_lasers_and_identifications(tmp_path, laser, status, nm, identification):
+    path = zipped(tmp_path / "a.zip", {name(laser=laser): text(STATUS=status)})
+    found = rruff.load(path).meta[["laser", "identification"]].to_numpy()
+    np.testing.assert_equal(found.tolist(), [[nm, identification]])
 
 
 def test_a_folder_is_read_like_a_zip_and_anew_when_it_changes(tmp_path):
@@ -155,8 +148,9 @@ def test_a_folder_is_read_like_a_zip_and_anew_when_it_changes(tmp_path):
     for file, content in files.items():
         (tmp_path / "files" / file).write_bytes(content)
     folder = rruff.read(tmp_path / "files")
-    assert folder.unreadable["file"].tolist() == [files.popitem()[0]]
     zip_file = rruff.read(zipped(tmp_path / "a.zip", files))
+    for archive in (folder, zip_file):
+        assert archive.unreadable["file"].tolist() == ["large.txt"]
     pd.testing.assert_frame_equal(folder.spectra.meta, zip_file.spectra.meta)
     np.testing.assert_array_equal(folder.spectra.X, zip_file.spectra.X)
     (tmp_path / "files" / name(angle="30")).write_bytes(text())
@@ -171,37 +165,25 @@ def refused(path, reason):
         data.load(path)
 
 
-def test_a_zip_that_points_outside_is_refused(tmp_path):
-    for member in ("/etc/x.txt", "a/../../x.txt", "a\\..\\..\\x.txt", "C:\\x.txt"):
-        refused(zipped(tmp_path / "a.zip", {name(): text(), member: text()}), "points outside")
-
-
-@pytest.mark.parametrize("limit", ["MAX_FILES", "MAX_TOTAL_BYTES", "MAX_FILE_BYTES"])
-def test_a_zip_beyond_a_limit_is_refused(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(rruff, limit, 1)
-    refused(zipped(tmp_path / "a.zip", {"a.txt": text(), "b.txt": text()}), "far more than")
-
-
-def test_a_bomb_is_refused_and_so_is_its_lie_about_the_size(tmp_path):
-    zeros = b"0" * 5_000_000
-    path = zipped(tmp_path / "a.zip", {name(): text(), name(angle="45"): zeros})
-    refused(path, "like a zip bomb")
-    true, false = (struct.pack("<L", size) for size in (len(zeros), 4000))
-    path.write_bytes(path.read_bytes().replace(true, false))
-    archive = rruff.read(path)
-    assert archive.spectra.meta["file"].tolist() == [name()]
-    assert archive.unreadable["reason"].str.startswith("is damaged").tolist() == [True]
-
-
-def test_other_compressions_and_encrypted_zips_are_refused(tmp_path):
+def test_a_zip_that_unpacks_to_too_much_or_is_not_deflated_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr(name(), text())
-    refused(path, "not compressed with deflate")
-    content = bytearray(zipped(path, {name(): text()}).read_bytes())
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    path.write_bytes(content)
-    refused(path, "encrypted")
+    refused(path, "compressed with deflate")
+    monkeypatch.setattr(rruff, "MAX_TOTAL_BYTES", 1)
+    refused(zipped(path, {name(): text()}), "far more than an archive of spectra")
+
+
+def test_a_bomb_is_not_read_to_its_end_and_neither_is_one_that_lies_about_its_size(tmp_path):
+    zeros = b"0" * 9_000_000
+    path = zipped(tmp_path / "a.zip", {name(): text(), name(angle="45"): zeros})
+    true, false = (struct.pack("<L", size) for size in (len(zeros), 4000))
+    lying = path.with_name("b.zip")
+    lying.write_bytes(path.read_bytes().replace(true, false))
+    for file, reason in ((path, "has more than 8,000,000 bytes"), (lying, "is damaged")):
+        archive = rruff.read(file)
+        assert archive.spectra.meta["file"].tolist() == [name()]
+        assert archive.unreadable["reason"].str.startswith(reason).tolist() == [True]
 
 
 def test_what_is_no_archive_is_refused_with_a_sentence(tmp_path):
@@ -209,14 +191,16 @@ def test_what_is_no_archive_is_refused_with_a_sentence(tmp_path):
     for content in (whole.read_bytes()[:-500], b"<html>404</html>", b""):
         (tmp_path / "b.zip").write_bytes(content)
         refused(tmp_path / "b.zip", "b.zip is not a whole zip file")
-    refused("", "the path of the archive is empty")
+    encrypted = bytearray(zipped(tmp_path / "b.zip", {name(): text()}).read_bytes())
+    encrypted[encrypted.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "b.zip").write_bytes(encrypted)
+    refused(tmp_path / "b.zip", "holds no Processed spectrum .*encrypted")
     (tmp_path / "folder").mkdir()
     refused(tmp_path / "folder", "holds no Processed spectrum")
     refused(zipped(tmp_path / "raw.zip", {name(kind="RAW"): text()}), "1 RAW files")
-    with pytest.raises(FileNotFoundError, match="'atlsa' is no source of spectra: give atlas, rr"):
-        data.load("atlsa")
-    with pytest.raises(FileNotFoundError, match="there is no archive at"):
-        rruff.read(tmp_path / "absent.zip")
+    for path in ("atlsa", "", tmp_path / "absent.zip"):
+        with pytest.raises(FileNotFoundError, match="' is no source of spectra: give atlas, rr"):
+            data.load(path)
     with pytest.raises(results.UserError, match="atlas is not the RRUFF archive"):
         data.load_archive("atlas")
 
@@ -241,35 +225,32 @@ def served(monkeypatch, tmp_path):
     server.server_close()
 
 
-def test_fetch_downloads_once_and_a_damaged_copy_again(served, cache_folder, capsys):
+def test_fetch_downloads_once(served, cache_folder, capsys):
     path = rruff.fetch()
     assert "100%" in capsys.readouterr().err  # the progress bar
-    whole = served.read_bytes()
-    path.write_bytes(whole[:-1])
-    assert rruff.fetch().read_bytes() == whole
     served.unlink()
     assert rruff.fetch() == path
     assert len(data.load("rruff")) == 1
     assert list(cache_folder.glob("*.*")) == [path]
 
 
-def test_a_changed_archive_is_named_by_both_checksums_and_kept(served, cache_folder, monkeypatch):
+def test_a_changed_archive_is_named_with_both_checksums_and_kept(served, monkeypatch):
     now = rruff.SHA256
     monkeypatch.setattr(rruff, "SHA256", "0" * 64)
-    with pytest.raises(results.UserError) as error:
-        rruff.fetch()
-    kept = cache_folder / f"excellent_oriented-{now[:16]}.zip"
-    for part in ("0" * 64, now, str(kept)):
-        assert part in str(error.value)
-    assert kept.read_bytes() == served.read_bytes()
+    with pytest.raises(results.UserError, match=f"{now}.*{'0' * 64}.*or give its path") as error:
+        data.load("rruff")
+    path = str(error.value).partition(" ")[0]
+    assert len(data.load(path)) == 1
 
 
-def test_a_download_that_fails_leaves_nothing_and_says_where_to_put_a_copy(served, cache_folder):
-    served.write_bytes(served.read_bytes()[:-1000])
-    with pytest.raises(ConnectionError, match="cut short"):
-        rruff.fetch()
-    served.unlink()
-    with pytest.raises(ConnectionError, match="404") as error:
-        rruff.fetch()
-    assert str(cache_folder / f"excellent_oriented-{rruff.SHA256[:16]}.zip") in str(error.value)
-    assert list(cache_folder.iterdir()) == []
+def test_a_download_that_fails_leaves_nothing_and_says_where_to_put_a_copy(
+    served, cache_folder, monkeypatch
+):
+    cut_short = lambda self, source, out: out.write(source.read(99))  # noqa: E731
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "copyfile", cut_short)
+    for reason in ("IncompleteRead", "404"):
+        with pytest.raises(ConnectionError, match=reason) as error:
+            rruff.fetch()
+        assert str(cache_folder / "excellent_oriented.zip") in str(error.value)
+        assert list(cache_folder.iterdir()) == []
+        served.unlink(missing_ok=True)

@@ -14,14 +14,5 @@
 from . import chemistry, curation, peaks, rruff, splits
 from .curation import paper_rule, specimen_rule
 from .loader import load, load_archive
-from .spectra import (
-    GRID,
-    INTERPOLATIONS,
-    NORMALISATIONS,
-    Normaliser,
-    Spectra,
-    medoid,
-    normalise,
-    resample,
-)
+from .spectra import GRID, INTERPOLATIONS, NORMALISATIONS, Spectra, medoid, normalise, resample
 from .splits import Split, by_specimen, stratified, validation_split

@@ -6,11 +6,9 @@ The bands are those of ``data/bands.csv``; ``data/README.md`` says where each ra
 
 from __future__ import annotations
 
-import html
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -19,17 +17,13 @@ from ..results import DATA, UserError
 
 #: Elements that form the complex anions of minerals, together with oxygen.
 _FORMERS = frozenset(("B", "C", "N", "Si", "P", "S", "As", "V", "Cr", "Mo", "W"))
-#: What stands at the places of oxygen.
-_ANIONS = ("O", "F", "Cl")
 
 #: A charge, or the sum of a bracket that gives the numbers of its parts.
 _NO_ATOM = re.compile(r"\^[^^]*\^|<sup>[^<]*</sup>|_Σ=[^_]*_")
-#: A comma separates alternatives. A number may be a range (6-7) or unknown (1-x, n).
-_TOKEN = re.compile(
-    r"(?P<element>REE|[A-Z][a-z]?)|(?P<vacancy>\[box\]|[□☐])"
-    r"|(?P<opening>[(\[{])|(?P<closing>[)\]}])|(?P<comma>,)"
-    r"|(?P<number>_[^_A-Z]+_|[\dnxy.+\-–≤≥<>~/]+)|(?P<between>[\s·])|(?P<wrong>.)"
-)
+#: An element, or the number of a bracket that has been counted, between two @, which takes its
+#: place; and how often, which may be a range (6-7) or unknown (1-x, n).
+_PART = re.compile(r"(REE|[A-Z][a-z]?|@\d+@)([\dnxy.+\-–≤≥<>~/]+)?")
+_INNERMOST_BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _SUBSCRIPTS = str.maketrans("0123456789=+-", "₀₁₂₃₄₅₆₇₈₉₌₊₋")
 _SUPERSCRIPTS = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 
@@ -49,9 +43,9 @@ def elements(formula: str) -> set[str]:
     """The elements in a formula in RRUFF's notation, or a plain one such as CaSO4·2H2O.
 
     Raises:
-        UserError: if it holds no element, or anything else that is not part of a formula.
+        UserError: for a formula that cannot be read.
     """
-    return {text for kind, text in _tokens(formula) if kind == "element"}
+    return {element for part in _plain(formula).split("·") for element in _count(part)}
 
 
 def amounts(formula: str) -> dict[str, float]:
@@ -61,33 +55,9 @@ def amounts(formula: str) -> dict[str, float]:
     unknown number is NaN.
 
     Raises:
-        UserError: for a formula that cannot be read, or not be counted.
+        UserError: for a formula that cannot be read.
     """
-    stack = [[[]]]  # of each open bracket its alternatives; of these the parts; of these the atoms
-    tokens = _tokens(_atoms(formula).partition("·")[0])
-    try:
-        for kind, text in tokens:
-            if kind == "element":
-                stack[-1][-1].append([(text, 1.0)])
-            elif kind == "vacancy":
-                stack[-1][-1].append([])
-            elif kind == "opening":
-                stack.append([[]])
-            elif kind == "comma":
-                stack[-1].append([])
-            elif kind == "closing":
-                alternatives = stack.pop()
-                atoms = [atom for parts in alternatives for part in parts for atom in part]
-                stack[-1][-1].append(_times(atoms, 1 / len(alternatives)))
-            elif kind == "number":
-                stack[-1][-1].append(_times(stack[-1][-1].pop(), _number(text)))
-        ((parts,),) = stack  # no bracket left open, no comma outside of brackets
-    except (IndexError, ValueError) as error:
-        raise _unreadable(formula, "its brackets, commas or numbers do not add up") from error
-    total = defaultdict(float)
-    for element, n in chain.from_iterable(parts):
-        total[element] += n
-    return dict(total)
+    return _count(_plain(formula).partition("·")[0])
 
 
 def relation(a: str, b: str) -> str:
@@ -102,7 +72,7 @@ def relation(a: str, b: str) -> str:
         written for a larger cell than the other.
     """
     first, second = amounts(a), amounts(b)
-    water, other_water = (_atoms(formula).partition("·")[2] for formula in (a, b))
+    water, other_water = (_plain(formula).partition("·")[2] for formula in (a, b))
     if first.keys() == second.keys() and water == other_water:
         scale = sum(first.values()) / sum(second.values())
         if all(abs(first[element] - scale * second[element]) < 1e-6 for element in first):
@@ -110,6 +80,12 @@ def relation(a: str, b: str) -> str:
     with_oxygen = "O" in first and "O" in second  # else sulphides and metals would all be alike
     alike = _anions(first) == _anions(second) and bool(water) == bool(other_water)
     return EXCHANGED if with_oxygen and alike else UNRELATED
+
+
+def _anions(atoms: dict[str, float]) -> tuple:
+    n_anions = sum(atoms.get(element, 0) for element in ("O", "F", "Cl"))
+    other_than_oxygen = bool({"H", "F", "Cl"} & atoms.keys())
+    return _FORMERS & atoms.keys(), round(n_anions, 3), other_than_oxygen
 
 
 def bands() -> pd.DataFrame:
@@ -143,7 +119,7 @@ def fits(formula: str, rows: pd.DataFrame) -> pd.Series:
     Raises:
         UserError: for a formula that cannot be read.
     """
-    present, written = elements(formula), _atoms(formula).replace("_", "")
+    present, written = elements(formula), _plain(formula)
 
     def has(word: str) -> bool:
         return word in (present if re.fullmatch("[A-Z][a-z]?", word) else written)
@@ -152,39 +128,29 @@ def fits(formula: str, rows: pd.DataFrame) -> pd.Series:
     return needed & ~rows["without"].map(lambda words: any(map(has, words.split())))
 
 
-def explain(regions: Iterable, formula: str) -> pd.DataFrame:
+def explain(regions: Iterable[tuple[float, float]], formula: str) -> pd.DataFrame:
     """The groups of atoms that each region may belong to, and whether the formula allows them.
 
     Args:
-        regions: each a position in cm⁻¹, or a pair: its lower and upper end.
+        regions: the lower and the upper end of each, in cm⁻¹.
         formula: see ``elements``.
 
     Returns:
-        One row per region and candidate, by region, allowed ones first: ``from`` and ``to`` (the
-        region, cm⁻¹), ``allowed``, and the columns of ``bands()``. A region that no range of the
-        table touches has no row.
+        One row per region and candidate, by region: ``from`` and ``to`` (the region, cm⁻¹), the
+        columns of ``bands()``, and ``allowed``. A region that no range of the table touches has
+        no row.
 
     Raises:
         UserError: for a formula that cannot be read.
-        ValueError: for a region that is not finite, or whose ends are in the wrong order.
     """
     rows = bands()
-    rows.insert(0, "allowed", fits(formula, rows))
-    found = [rows.iloc[:0]]
-    for region in regions:
-        low, high = np.broadcast_to(np.asarray(region, dtype=float), 2)
-        if not -np.inf < low <= high < np.inf:
-            raise ValueError(f"region {region!r} is not a position or a range in cm⁻¹")
-        touched = rows[(rows["low"] <= high) & (rows["high"] >= low)]
-        touched = touched.sort_values("allowed", ascending=False, kind="stable")
-        found.append(touched.assign(**{"from": low, "to": high}))
-    return pd.concat(found, ignore_index=True).reindex(columns=["from", "to", *rows.columns])
+    rows["allowed"] = fits(formula, rows)
+    pairs = pd.DataFrame(regions, columns=["from", "to"]).merge(rows, how="cross")
+    return pairs[(pairs["low"] <= pairs["to"]) & (pairs["high"] >= pairs["from"])]
 
 
 def agreement(
-    positions: Mapping[str, Iterable[float]],
-    formulas: Mapping[str, str],
-    rows: pd.DataFrame,
+    positions: Mapping[str, Iterable[float]], formulas: Mapping[str, str], rows: pd.DataFrame
 ) -> pd.DataFrame:
     """How often a group of the table that covers a position is one that the formula allows.
 
@@ -192,7 +158,8 @@ def agreement(
     it: compare the means of the two columns.
 
     Args:
-        positions: of each mineral, the Raman shifts in cm⁻¹ that a method highlights.
+        positions: of each mineral, the Raman shifts in cm⁻¹ that a method highlights; at least
+            one for each of at least two minerals.
         formulas: of each of these minerals, see ``elements``.
         rows: the rows of ``bands()`` that count.
 
@@ -202,57 +169,51 @@ def agreement(
 
     Raises:
         UserError: for a formula that cannot be read.
-        ValueError: for fewer than two minerals, or one without positions.
     """
-    if len(positions) < 2:
-        raise ValueError("chance is measured on formulas of other minerals: give two or more")
-    allowed = np.stack([fits(formulas[mineral], rows) for mineral in positions]).astype(int)
-    low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
-    share = []  # of the positions of each mineral (row), for each formula (column)
-    for mineral, shifts in positions.items():
-        shifts = np.array([*shifts], dtype=float)[:, None]
-        if not shifts.size:
-            raise ValueError(f"{mineral} has no positions: leave it out")
-        covered = (low <= shifts) & (shifts <= high)
-        share.append((covered @ allowed.T > 0).mean(axis=0))
+    at = pd.Series(positions, name="at").explode().astype(float).rename_axis("mineral")
+    allowed = np.stack([fits(formulas[mineral], rows) for mineral in positions])
+    covered = [rows["low"].le(shift) & rows["high"].ge(shift) for shift in at]
+    # Of the positions of each mineral (row), for each formula (column).
+    share = pd.DataFrame(covered @ allowed.T, at.index).groupby(level=0, sort=False).mean()
     own = np.diagonal(share)
-    chance = (np.sum(share, axis=1) - own) / (len(share) - 1)
-    index = pd.Index(positions, name="mineral")
-    return pd.DataFrame({"fits": own, "chance": chance}, index=index)
+    chance = (share.sum(axis=1) - own) / (len(share) - 1)
+    return pd.DataFrame({"fits": own, "chance": chance})
 
 
-def _atoms(formula: str) -> str:
-    return _NO_ATOM.sub("", html.unescape(formula))
+def _plain(formula: str) -> str:
+    """A formula without charges, and with its subscripts as numbers; n where one is unknown."""
+    text = _NO_ATOM.sub("", formula).replace("[box]", "□")
+    return re.sub(r"_([^_A-Z]+)_", lambda m: "n" if re.search(r"[^\d.–-]", m[1]) else m[1], text)
 
 
-def _tokens(formula: str) -> list[tuple[str, str]]:
-    """Kind and text of each part of a formula."""
-    tokens = [(match.lastgroup, match[0]) for match in _TOKEN.finditer(_atoms(formula))]
-    kinds = [kind for kind, _ in tokens]
-    if "wrong" in kinds:
-        raise _unreadable(formula, f"{tokens[kinds.index('wrong')][1]!r} in it is no element")
-    if "element" not in kinds:
-        raise _unreadable(formula, "it holds no element")
-    return tokens
+def _count(text: str) -> dict[str, float]:
+    """Atoms of each element in a plain formula, or one part of it."""
+    whole, brackets = text, []
+
+    def add_up(text: str) -> Counter:
+        total, n_alternatives = Counter(), 1 + text.count(",")
+        for part, number in _PART.findall(text):
+            atoms = brackets[int(part[1:-1])] if part[0] == "@" else {part: 1.0}
+            for element, n in atoms.items():
+                total[element] += n * _amount(number) / n_alternatives
+        return total
+
+    def replace(bracket: re.Match) -> str:
+        brackets.append(add_up(bracket[1]))
+        return f"@{len(brackets) - 1}@"
+
+    while _INNERMOST_BRACKET.search(text):
+        text = _INNERMOST_BRACKET.sub(replace, text)
+    atoms = add_up(text)
+    if not atoms or re.search(r"[()\[\]{},]", text):
+        raise UserError(
+            f"cannot read the formula {whole!r}; give it as in RRUFF's IDEAL CHEMISTRY "
+            "(CaSO_4_·2H_2_O) or plainly (CaSO4·2H2O)"
+        )
+    return dict(atoms)
 
 
-def _unreadable(formula: str, reason: str) -> UserError:
-    return UserError(
-        f"cannot read the formula {formula!r}: {reason}; give it as in RRUFF's IDEAL CHEMISTRY "
-        "(CaSO_4_·2H_2_O) or plainly (CaSO4·2H2O)"
-    )
-
-
-def _number(text: str) -> float:
-    known = re.fullmatch(r"_?(\d+(?:\.\d+)?)(?:[-–][\d.]+)?_?", text)
+def _amount(number: str) -> float:
+    """Of an atom or bracket: 1 where there is no number, the first of a range, else NaN."""
+    known = re.fullmatch(r"(\d+(?:\.\d+)?)(?:[-–][\d.]+)?", number or "1")
     return float(known[1]) if known else np.nan
-
-
-def _times(atoms: list[tuple[str, float]], factor: float) -> list[tuple[str, float]]:
-    return [(element, factor * n) for element, n in atoms]
-
-
-def _anions(atoms: dict[str, float]) -> tuple:
-    n_anions = sum(atoms.get(element, 0) for element in _ANIONS)
-    other_than_oxygen = bool({"H", "F", "Cl"} & atoms.keys())
-    return _FORMERS & atoms.keys(), round(n_anions, 3), other_than_oxygen

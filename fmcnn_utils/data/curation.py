@@ -79,11 +79,9 @@ def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFra
         "identity confirmed by X-ray diffraction": confirmed,
         "at least two spectra per mineral": confirmed[_has(2, "file", confirmed)],
     }
-    rows = [
-        (step, len(left), left["mineral"].nunique(), left["specimen"].nunique())
-        for step, left in steps.items()
-    ]
-    table = pd.DataFrame(rows, columns=["step", "spectra", "minerals", "specimens"])
+    columns = {"file": "spectra", "mineral": "minerals", "specimen": "specimens"}
+    table = pd.DataFrame({step: left[list(columns)].nunique() for step, left in steps.items()})
+    table = table.T.rename(columns=columns).rename_axis("step").reset_index()
     table.loc[0, "spectra"] += raw + unreadable
     return table
 
@@ -111,33 +109,36 @@ def variants(spectra: Spectra) -> pd.DataFrame:
     meta = spectra.meta[spectra.meta["identification"] == XRD]
     start, end = meta["first_shift"] <= paper.FIRST_SHIFT, meta["last_shift"] >= paper.LAST_SHIFT
     everything = pd.Series(True, index=meta.index)
-    numbers = {
-        "2 spectra": (2, "file"),
-        "3 spectra": (3, "file"),
-        "5 spectra": (5, "file"),
-        "2 mounts": (2, "mount"),
-        "2 specimens": (2, "specimen"),
-    }
-    identities = {"X-ray": everything, "X-ray and chemistry": meta["measured_chemistry"]}
-    ranges = {
-        "any": everything,
-        "from 150": start,
-        "from 160": meta["first_shift"] <= 160,
-        "to 1510": end,
-        "150–1510": start & end,
-    }
-    left_out = {
-        "nothing": everything,
-        "repeated data": ~meta.duplicated("checksum"),
-        "non-minerals": ~meta["mineral"].isin(NOT_MINERALS),
-        "other lasers": meta["laser"].between(514, 514.5),
+    answers = {
+        "at least": {
+            "2 spectra": (2, "file"),
+            "3 spectra": (3, "file"),
+            "5 spectra": (5, "file"),
+            "2 mounts": (2, "mount"),
+            "2 specimens": (2, "specimen"),
+        },
+        "identity": {"X-ray": everything, "X-ray and chemistry": meta["measured_chemistry"]},
+        "range": {
+            "any": everything,
+            "from 150": start,
+            "from 160": meta["first_shift"] <= 160,
+            "to 1510": end,
+            "150–1510": start & end,
+        },
+        "left out": {
+            "nothing": everything,
+            "repeated data": ~meta.duplicated("checksum"),
+            "non-minerals": ~meta["mineral"].isin(NOT_MINERALS),
+            "other lasers": meta["laser"].between(514, 514.5),
+        },
     }
     rows = []
-    for number, identity, covered, out in product(numbers, identities, ranges, left_out):
-        kept = meta[identities[identity] & ranges[covered] & left_out[out]]
-        kept = kept[_has(*numbers[number], kept)]
-        rows.append((number, identity, covered, out, len(kept), kept["mineral"].nunique()))
-    questions, counts = ["at least", "identity", "range", "left out"], ["spectra", "minerals"]
+    for choice in product(*(of_question.items() for of_question in answers.values())):
+        names, (number, *conditions) = zip(*choice, strict=True)
+        kept = meta[np.logical_and.reduce(conditions)]
+        kept = kept[_has(*number, kept)]
+        rows.append((*names, len(kept), kept["mineral"].nunique()))
+    questions, counts = list(answers), ["spectra", "minerals"]
     table = pd.DataFrame(rows, columns=questions + counts)
     # The first row has the answers of paper_rule.
     table["deviations"] = (table[questions] != table[questions].iloc[0]).sum(axis=1)
@@ -152,17 +153,14 @@ def repeated(spectra: Spectra) -> pd.DataFrame:
     return twice.sort_values(["checksum", "file"])[["checksum", "mineral", "file"]]
 
 
-def cut_to_manifest(
-    spectra: Spectra, manifest: pd.DataFrame | None = None
-) -> tuple[Spectra, pd.DataFrame]:
-    """The spectra of 2019, found again in a later archive.
+def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
+    """The spectra of 2019 (``rruff.manifest()``), found again in a later archive.
 
     A scan is found by its numbers, since files were renamed; failing that by specimen, mount,
     laser and angle, when its numbers have been changed. No spectrum is used twice.
 
     Args:
         spectra: all Processed spectra of an archive.
-        manifest: the spectra to find, by default ``rruff.manifest()``.
 
     Returns:
         The spectra that were found, in the order of the manifest and under the mineral name of
@@ -170,7 +168,7 @@ def cut_to_manifest(
         and a table of what differs: ``file`` (of 2019), ``now`` (of this archive) and
         ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
     """
-    wanted = rruff.manifest() if manifest is None else manifest
+    wanted = rruff.manifest()
     scan = ["specimen", "mount", "laser", "angle"]
     found = pd.Series(-1, index=wanted.index)
     # The first round is for scans that hold the same numbers.
@@ -179,18 +177,16 @@ def cut_to_manifest(
         spare = spectra.meta.loc[~spectra.meta.index.isin(found), columns]
         pairs = _numbered(missing).merge(_numbered(spare), on=[*columns, "nth"])
         found[pairs["row_x"]] = pairs["row_y"].to_numpy()
-    then = wanted[found >= 0].reset_index(drop=True)
-    cut = spectra.take(found[found >= 0].to_numpy())
-    both = pd.DataFrame({"file": then["file"], "now": cut.meta["file"]})
-    renamed = both.assign(difference="now named " + cut.meta["mineral"])
-    differences = [
-        wanted.loc[found < 0, ["file"]].assign(now="", difference="missing"),
-        both[then["checksum"] != cut.meta["checksum"]].assign(difference="numbers changed"),
-        renamed[then["mineral"] != cut.meta["mineral"]],
-    ]
-    own = {"mineral": then["mineral"], "spectrum": np.flatnonzero(found >= 0)}
-    cut = replace(cut, meta=cut.meta.assign(**own))
-    return cut, pd.concat(differences, ignore_index=True)
+    now = spectra.meta.reindex(found).set_axis(wanted.index)
+    kinds = ["missing", "numbers changed", "now named " + now["mineral"]]
+    differ = [found < 0, *(now[what] != wanted[what] for what in ("checksum", "mineral"))]
+    differences = pd.DataFrame({"file": wanted["file"], "now": now["file"].fillna("")})
+    differences = differences.assign(difference=np.select(differ, kinds, ""))
+    rows = np.flatnonzero(found >= 0)
+    cut = spectra.take(found.to_numpy()[rows])
+    names = wanted["mineral"].to_numpy()[rows]
+    cut = replace(cut, meta=cut.meta.assign(mineral=names, spectrum=rows))
+    return cut, differences[np.any(differ, axis=0)].reset_index(drop=True)
 
 
 def _numbered(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from .spectra import Spectra
 SOURCES = {"atlas": peaks.load_atlas, "rruff": rruff.load}
 
 
-def load(data: str = "atlas") -> Spectra:
+def load(data: str | Path = "atlas") -> Spectra:
     """All spectra of a source, as measured counts on the common grid, not yet curated.
 
     Args:
@@ -25,7 +25,7 @@ def load(data: str = "atlas") -> Spectra:
     """
     if data in SOURCES:
         return SOURCES[data]()
-    if not Path(data).expanduser().exists():
+    if not data or not Path(data).expanduser().exists():  # Path("") is the working folder
         raise FileNotFoundError(
             f"{str(data)!r} is no source of spectra: give {', '.join(SOURCES)}, or the path of an "
             "archive (zip file or folder) that exists"
@@ -33,7 +33,7 @@ def load(data: str = "atlas") -> Spectra:
     return rruff.load(data)
 
 
-def load_archive(data: str = "rruff") -> Spectra:
+def load_archive(data: str | Path = "rruff") -> Spectra:
     """``load``, but of the RRUFF archive alone: what is kept in ``results/rruff`` comes from it.
 
     Raises:

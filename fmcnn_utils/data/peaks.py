@@ -9,9 +9,8 @@ import math
 
 import numpy as np
 import pandas as pd
-import pooch
 
-from ..results import DATA, Cache, cache_folder
+from ..results import DATA
 from . import rruff
 from .spectra import GRID, Spectra
 
@@ -20,7 +19,6 @@ SOURCE = "atlas (rebuilt from measured peaks)"
 PEAKS = DATA / "peaks_2019.csv.gz"
 
 NUMBERS = ["position", "height", "width", "shape"]
-_SPECTRUM = ["file", "mineral", "specimen", "mount", "laser", "angle"]
 
 
 def peaks() -> pd.DataFrame:
@@ -31,20 +29,14 @@ def peaks() -> pd.DataFrame:
         (FWHM, cm⁻¹), ``shape`` (Lorentzian fraction, 0 to 1), and of the spectrum ``file``,
         ``mineral``, ``specimen``, ``mount``, ``laser`` (nm) and ``angle`` (degrees).
     """
-    return _table().join(rruff.manifest()[_SPECTRUM], on="spectrum")
+    of_spectrum = rruff.manifest().loc[:, "file":"angle"]
+    return pd.read_csv(PEAKS, float_precision="round_trip").join(of_spectrum, on="spectrum")
 
 
-def load_atlas(cache: bool = True) -> Spectra:
-    """All spectra of 2019, rebuilt from their peaks, in raw counts.
-
-    Args:
-        cache: keep the rebuilt intensities in ``data/cache``, and take them from there next time.
-    """
+def load_atlas() -> Spectra:
+    """All spectra of 2019, rebuilt from their peaks, in raw counts."""
     meta = rruff.manifest()
-    kept = Cache(cache_folder() / "archives" if cache else None)
-    made_from = [pooch.file_hash(str(path)) for path in (PEAKS, rruff.MANIFEST)]
-    X = kept.call(lambda: rebuild(_table(), meta), "atlas", *made_from)
-    return Spectra(X, meta, GRID, SOURCE)
+    return Spectra(rebuild(peaks(), meta), meta, GRID, SOURCE)
 
 
 def rebuild(table: pd.DataFrame, meta: pd.DataFrame, grid=GRID) -> np.ndarray:
@@ -84,7 +76,3 @@ def profile(shift, position, width, shape) -> np.ndarray:
     squared = ((shift - position) / width) ** 2
     lorentzian, gaussian = 1 / (1 + 4 * squared), np.exp(-4 * math.log(2) * squared)
     return shape * lorentzian + (1 - shape) * gaussian
-
-
-def _table() -> pd.DataFrame:
-    return pd.read_csv(PEAKS, float_precision="round_trip")

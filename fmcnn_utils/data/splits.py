@@ -59,39 +59,32 @@ def by_specimen(
     """
     minerals, specimens = np.asarray(minerals), np.asarray(specimens)
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
-    single = [mineral for mineral, own in owned.items() if len(own) < 2]
-    if single:
+    if single := [mineral for mineral, own in owned.items() if len(own) < 2]:
         raise ValueError(
-            f"{len(single)} minerals have a single specimen ({', '.join(single[:3])}, …) and "
-            "cannot be split by specimen: take curation.specimen_rule(spectra)"
+            f"{len(single)} minerals have a single specimen ({single[0]}, …) and cannot be split "
+            "by specimen: take curation.specimen_rule(spectra)"
         )
-    if (n_specimens := len(np.unique(specimens))) < n_splits:
+    size = pd.Series(specimens).value_counts()
+    if len(size) < n_splits:
         raise UserError(
-            f"{n_specimens} specimens cannot be split into {n_splits} folds: give an archive with "
+            f"{len(size)} specimens cannot be split into {n_splits} folds: give an archive with "
             "more of them"
         )
     plan = []
     for repeat in range(n_repeats):
-        fold_of = _assign(owned, specimens, n_splits, np.random.default_rng([seed, repeat]))
-        folds = np.array([fold_of[specimen] for specimen in specimens])
+        rng = np.random.default_rng([seed, repeat])
+        weight, fold_of = np.zeros(n_splits), {}
+        for mineral in rng.permutation(list(owned)):
+            lightest_first = np.argsort(weight, kind="stable")
+            for i, specimen in enumerate(rng.permutation(owned[mineral])):
+                fold = fold_of[specimen] = lightest_first[i % n_splits]
+                weight[fold] += size[specimen]
+        folds = pd.Series(specimens).map(fold_of)
         plan += [
             Split(repeat, fold, np.flatnonzero(folds != fold), np.flatnonzero(folds == fold))
             for fold in range(n_splits)
         ]
     return plan
-
-
-def _assign(owned: dict, specimens: np.ndarray, n_splits: int, rng) -> dict:
-    """Fold of each specimen; a mineral's specimens go round the folds, lightest fold first."""
-    size = dict(zip(*np.unique(specimens, return_counts=True), strict=True))
-    weight, fold_of = np.zeros(n_splits), {}
-    for mineral in rng.permutation(list(owned)):
-        lightest_first = np.argsort(weight, kind="stable")
-        for i, specimen in enumerate(rng.permutation(owned[mineral])):
-            fold = lightest_first[i % n_splits]
-            fold_of[specimen] = fold
-            weight[fold] += size[specimen]
-    return fold_of
 
 
 def validation_split(

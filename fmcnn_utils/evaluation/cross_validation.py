@@ -270,7 +270,7 @@ def _rows(fit: _Fit, outcome: dict) -> tuple[dict, pd.DataFrame]:
     place |= {"repeat": fit.split.repeat, "fold": fit.split.fold}
     test = fit.split.test
     columns = {"file": fit.files[test], "true": fit.y[test]}
-    columns |= {"predicted": outcome["predicted"], "p": outcome["p"]}
+    columns |= {"predicted": outcome["predicted"], "p": outcome["p"].astype(float)}
     scores = place | outcome["scores"] | {"data": fit.data[:16]}
     return scores, pd.DataFrame(place | columns)
 
