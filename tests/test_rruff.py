@@ -174,6 +174,11 @@ def test_a_zip_that_unpacks_to_too_much_or_is_not_deflated_is_refused(tmp_path, 
     refused(zipped(path, {name(): text()}), "far more than an archive of spectra")
 
 
+@pytest.mark.parametrize("member", ["/etc/x.txt", "a/../../x.txt", "..\\x.txt", "C:\\x.txt"])
+def test_a_zip_that_points_outside_is_refused(tmp_path, member):
+    refused(zipped(tmp_path / "a.zip", {name(): text(), member: text()}), "points outside of it")
+
+
 def test_a_bomb_is_not_read_to_its_end_and_neither_is_one_that_lies_about_its_size(tmp_path):
     zeros = b"0" * 9_000_000
     path = zipped(tmp_path / "a.zip", {name(): text(), name(angle="45"): zeros})

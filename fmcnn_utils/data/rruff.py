@@ -170,8 +170,12 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
                 f"{path} is refused: it unpacks to {size:,} bytes, far more than an archive of "
                 "spectra, or not all of it is compressed with deflate"
             )
-        for member in sorted(members, key=lambda member: member.filename):
-            yield member.filename, partial(archive.open, member)
+        named = {member.filename.replace("\\", "/"): member for member in members}
+        for name in named:
+            if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
+                raise UserError(f"{path} is refused: its member {name!r} points outside of it")
+        for name in sorted(named):
+            yield name, partial(archive.open, named[name])
 
 
 def _content(open_file: Callable[[], BinaryIO]) -> bytes:
