@@ -39,8 +39,7 @@ def paper(args) -> int:
     values = notebooks.assign(notebooks.find(args.notebooks), given, own)
     spectra = data.load_archive(args.data)
     if not args.notebooks:
-        report.readme_parts()  # a README without its marks is refused before hours are spent
-        data.paper_rule(data.curation.cut_to_manifest(spectra)[0])  # too few minerals, too
+        data.paper_rule(data.curation.cut_to_manifest(spectra)[0])  # enough, or refuse now
         protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
         _write_curation(args.data)
         _write_explanations(spectra, args.jobs)

@@ -76,32 +76,22 @@ def markdown(scores: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def readme_parts() -> tuple[str, str]:
-    """The README up to and with the mark before the table, and from the mark after it.
-
-    Raises:
-        UserError: if one of the marks is not there once, or they stand the wrong way round.
-    """
-    text = README.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end or text.count(START) + text.count(END) != 2:
-        raise results.UserError(
-            f"{README.name} needs the lines `{START}` and `{END}` once each, in this order, to "
-            "show the results: put them in and run the command again"
-        )
-    return before + START, END + after
-
-
 def update_readme() -> None:
     """Write the table between its two marks in the README.
 
     Raises:
-        UserError: see ``readme_parts``.
+        UserError: if they are not there once each, in this order.
     """
-    before, after = readme_parts()
+    text = README.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not end or START in after or END in before + after:
+        raise results.UserError(
+            f"{README.name} needs the lines `{START}` and `{END}` once each, in this order, to "
+            "show the results: put them in and run the command again"
+        )
     body = markdown(results.read("scores"))
-    results.write_text(README, f"{before}\n{body}\n{after}")
+    results.write_text(README, f"{before}{start}\n{body}\n{end}{after}")
 
 
 # ---------------------------------------------------------------- tables behind figures
