@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 import os
 import re
@@ -18,6 +19,7 @@ from nbclient.exceptions import DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from .numbers import MIME, Number
 from .results import ROOT, UserError, atomic_write
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -160,6 +162,8 @@ def refresh(path: Path, output: Path) -> float:
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
+        if "hide-input" in (tags or []):  # folded on the pages, and in JupyterLab
+            cell.metadata["jupyter"] = {"source_hidden": True}
     with atomic_write(path) as part:
         nbformat.write(notebook, part)
     return minutes
@@ -172,6 +176,19 @@ def without_widgets(notebook):
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     return notebook
+
+
+def numbers(path: Path) -> pd.DataFrame:
+    """The numbers that an executed notebook has shown by ``numbers.show``, in order.
+
+    Returns:
+        One row per number, with the fields of ``numbers.Number`` as columns.
+    """
+    cells = nbformat.read(path, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    kept = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
+    rows = [row for text in kept for row in json.loads(text)]
+    return pd.DataFrame(rows, columns=Number._fields)
 
 
 def claims(path: Path) -> pd.DataFrame:

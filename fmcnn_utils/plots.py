@@ -6,9 +6,12 @@ makes the kept ones.
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import PIL.Image
 import seaborn as sns
 from IPython.display import Image, display
 from matplotlib.figure import Figure
@@ -51,25 +54,39 @@ def style() -> None:
     )
 
 
-def show(fig: Figure, alt: str) -> None:
-    """Display a figure with its alt text, and close it.
+def png(fig: Figure) -> bytes:
+    """A figure as a PNG of 64 colours, sharp on a screen of twice the usual points; closes it.
+
+    Lines and areas look the same as with all colours, and take a third of the bytes.
+    """
+    drawn, file = BytesIO(), BytesIO()
+    fig.savefig(drawn, format="png", dpi=2 * fig.dpi)
+    plt.close(fig)
+    PIL.Image.open(drawn).convert("RGB").quantize(64).save(file, format="png", optimize=True)
+    return file.getvalue()
+
+
+def show(fig: Figure | bytes, number: str, caption: str) -> None:
+    """Display a figure above its caption, which is its alt text, too.
 
     Args:
-        fig: the figure.
-        alt: what a reader who cannot see it needs to know: what is drawn and what it shows.
+        fig: the figure, which is closed, or a PNG.
+        number: of the notebook and of the figure in it, such as "4.2".
+        caption: what is drawn, what each mark means, and what it shows.
     """
-    display(fig, metadata={"image/png": {"alt": alt}})
-    plt.close(fig)
+    image = fig if isinstance(fig, bytes) else png(fig)
+    display(Image(image, format="png", retina=True, alt=caption))
+    html = f'<p class="figure-caption"><b>Figure {number}.</b> {caption}</p>'
+    display({"text/html": html, "text/plain": f"Figure {number}. {caption}"}, raw=True)
 
 
 def keep(fig: Figure, name: str) -> None:
     """Write ``figures/NAME.png``, and close the figure."""
     with results.atomic_write(results.FIGURES / f"{name}.png") as part:
-        fig.savefig(part, format="png", dpi=100, metadata={"Software": None})
-    plt.close(fig)
+        part.write_bytes(png(fig))
 
 
-def show_kept(name: str, alt: str) -> None:
+def show_kept(name: str, number: str, caption: str) -> None:
     """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command.
 
     Raises:
@@ -80,7 +97,7 @@ def show_kept(name: str, alt: str) -> None:
         raise FileNotFoundError(
             f"figures/{name}.png is missing: `{results.made_by(name)}` makes it"
         )
-    display(Image(path), metadata={"image/png": {"alt": alt}})
+    show(path.read_bytes(), number, caption)
 
 
 # ---------------------------------------------------------------- spectra
