@@ -30,13 +30,17 @@ def table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def markdown() -> str:
-    """The scoreboard as a Markdown table; the claim and its place in the paper share a column."""
+def markdown(folder: str = "notebooks/") -> str:
+    """The scoreboard as a Markdown table; the claim and its place in the paper share a column.
+
+    Args:
+        folder: where the notebooks lie, seen from the page that shows the table.
+    """
     lines = ["| the paper claims | measured on RRUFF | verdict | shown in |", "|---|---|---|---|"]
     for row in table().itertuples():
         (path,) = (results.ROOT / "notebooks").glob(f"{row.notebook}_*.ipynb")
         where = f" <br>*{row.where}*" if row.where else ""
-        link = f"[{row.notebook}](notebooks/{path.name})"
+        link = f"[{row.notebook}]({folder}{path.name})"
         lines.append(f"| {row.claim}{where} | {row.measured} | **{row.verdict}** | {link} |")
     return "\n".join(lines)
 
