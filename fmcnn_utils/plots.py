@@ -107,7 +107,7 @@ def class_sizes(spectra: Spectra) -> Figure:
     """Number of spectra of each mineral, and of specimens."""
     sizes = spectra.meta["mineral"].value_counts()
     specimens = spectra.meta.groupby("mineral")["specimen"].nunique()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     left.stairs(sizes, fill=True)
     left.set(xlabel="Mineral, by number of spectra", ylabel="Spectra", title="Spectra per mineral")
     right.bar(*np.unique(specimens, return_counts=True))
@@ -126,7 +126,7 @@ def variation(spectra: Spectra, mineral: str) -> Figure:
     bottom.fill_between(spectra.grid, low, high, alpha=0.3, label="10th to 90th percentile")
     bottom.plot(spectra.grid, middle, label="median")
     bottom.set(xlabel=SHIFT, ylabel=SCALED)
-    bottom.legend()
+    bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return fig
 
 
@@ -178,32 +178,48 @@ def medians(spectra: Spectra, pairs, labels: dict[str, str]) -> Figure:
 
 
 def architecture(model) -> Figure:
-    """A Keras model as a row of boxes, after Figure 2 of the paper.
+    """A Keras model as three rows of boxes, the fire module in the middle (Figure 2 of the paper).
 
     Args:
-        model: a functional model whose only branches are the two expand convolutions.
+        model: a functional model with the layers of ``models.build``, in this order.
 
     Returns:
-        The figure: one box per layer with its name and output shape, arrows from the model.
+        The figure: a box per layer with its name, output shape and weights, arrows from the model.
     """
-    fig, ax = plt.subplots(figsize=(13, 2.6))
-    of_tensor = {id(layer.output): layer.name for layer in model.layers}
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "#E8F1F8", "edgecolor": PALETTE[0]}
-    arrow = {"arrowstyle": "->", "color": "0.4", "shrinkA": 24, "shrinkB": 24}
-    places = {}
+    fig, ax = plt.subplots(figsize=(9, 5.2), layout="constrained")
+    of_tensor, places = {id(layer.output): layer.name for layer in model.layers}, {}
+    colours = {"fire module": "#F6D18B", "other layers": "#DCEAF5"}
+    rows, row = (0, -2.2, -4.4), 0
     for layer in model.layers:
         inputs = layer.input if isinstance(layer.input, list) else [layer.input]
         sources = [places[of_tensor[id(tensor)]] for tensor in inputs if places]
-        column = 1 + max((x for x, _ in sources), default=0)
-        row = 0.8 if "expand1" in layer.name else -0.8 if "expand3" in layer.name else 0
-        places[layer.name] = column, row
+        column = 1 + max((x for x, _, _ in sources), default=0)
+        if layer.name in ("squeeze", "pool"):  # a new row, and the way to it
+            row, column = row + 1, 1
+            x, y, _ = sources.pop()
+            turn = rows[row] + 1.15
+            ax.plot([x, x, 1], [y - 0.4, turn, turn], color="0.3", linewidth=1, zorder=0)
+            sources = [(1, turn, 0)]
+        lane = {"expand1": 0.6, "expand3": -0.6}.get(layer.name.partition("_")[0], 0)
         shape = " × ".join(str(n) for n in layer.output.shape[1:])
-        label = f"{layer.name.replace('_', chr(10))}\n{shape}"
-        ax.text(column, row, label, ha="center", va="center", fontsize=7.5, bbox=box)
-        for source in sources:
-            ax.annotate("", places[layer.name], source, arrowprops=arrow, zorder=0)
-    ax.set(xlim=(0.4, column + 0.6), ylim=(-1.4, 1.4))
+        n = layer.count_params()
+        lines = [layer.name, shape, f"{n:,} weights"][: 3 if n else 2]
+        box = {"facecolor": [*colours.values()][row != 1], "boxstyle": "round,pad=0.4"}
+        box |= {"edgecolor": "k", "linewidth": 2 if n else 0.6}
+        x, y = column, rows[row] + lane
+        ax.text(x, y, "\n".join(lines), ha="center", va="center", fontsize=10, bbox=box)
+        half = 8 + 3 * max(map(len, lines))  # width of the box, points
+        for x_from, y_from, half_from in sources:
+            ends = {"shrinkA": half_from, "shrinkB": half if half_from else 30}
+            arrow = {"arrowstyle": "->", "color": "0.3", **ends}
+            ax.annotate("", (x, y), (x_from, y_from), arrowprops=arrow, zorder=0)
+        places[layer.name] = x, y, half
+    for name, colour in colours.items():
+        ax.fill_between([], [], color=colour, label=name)
+    ax.plot([], [], "k", linewidth=2, label="thick frame: has weights")
+    ax.set(xlim=(0.5, 5.5), ylim=(-5, 0.5))
     ax.axis("off")
+    fig.legend(loc="outside lower center", ncols=3)
     return fig
 
 
