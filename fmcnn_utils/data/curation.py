@@ -147,12 +147,6 @@ def variants(spectra: Spectra) -> pd.DataFrame:
     return table.sort_values(["distance", "deviations"], kind="stable", ignore_index=True)
 
 
-def repeated(spectra: Spectra) -> pd.DataFrame:
-    """Spectra whose numbers are those of another one, side by side; all of them are kept."""
-    twice = spectra.meta[spectra.meta.duplicated("checksum", keep=False)]
-    return twice.sort_values(["checksum", "file"])[["checksum", "mineral", "file"]]
-
-
 def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
     """The spectra of 2019 (``rruff.manifest()``), found again in a later archive.
 
