@@ -54,7 +54,7 @@ def run(
                 if deaths > MAX_RESTARTS:
                     raise UserError(
                         f"worker processes died {deaths} times in a row, without finishing one of "
-                        f"{len(left)} left: is there enough memory for as many workers?"
+                        f"{len(left)} tasks left: is there enough memory for as many workers?"
                     ) from death
 
 

@@ -193,7 +193,7 @@ def test_a_dead_worker_costs_its_fit_which_is_run_again(tmp_path):
 
 
 def test_workers_that_keep_dying_end_the_run_with_a_sentence(tmp_path):
-    with pytest.raises(results.UserError, match=r"died 4 times in a row, .* 3 fits left"):
+    with pytest.raises(results.UserError, match=r"died 4 times in a row, .* 3 tasks left"):
         run({"deadly": Slow(str(tmp_path), deaths=1000)}, n_jobs=2)
 
 

@@ -81,7 +81,7 @@ def cross_validate(
     *,
     groups: str | None = None,
     seed: int = 0,
-    n_jobs: int = 2,
+    n_jobs: int | None = None,
     scheduler: str | None = None,
     cache: bool | str | Path = True,
     quiet: bool = False,
@@ -94,7 +94,8 @@ def cross_validate(
         groups: column of ``Spectra.meta`` to pass to models whose ``fit`` takes ``groups``.
         seed: each fit's ``random_state`` is drawn from it, the repeat and the fold: the same for
             all models.
-        n_jobs: local processes, of one thread each; 1 stays in this process.
+        n_jobs: local processes, of one thread each; 1 stays in this process. By default two, or
+            one where joblib sees a single core.
         scheduler: address of a Dask scheduler to use in place of local processes; joblib leaves
             a cluster of a single worker aside and fits in this process.
         cache: keep fits in the package's cache folder, in this folder, or (False) nowhere.
@@ -122,7 +123,9 @@ def cross_validate(
     # Fits of earlier runs are ``initial``: they are not taken for speed.
     bar = tqdm(total=len(fits), initial=len(done), disable=quiet, unit="fit", smoothing=0)
     with bar:
-        for i, outcome in parallel.run(fit_and_score, waiting, n_jobs, scheduler):
+        for i, outcome in parallel.run(
+            fit_and_score, waiting, n_jobs or min(2, joblib.cpu_count()), scheduler
+        ):
             kept.put(paths[i], outcome)
             done[i] = outcome
             bar.update()
