@@ -64,11 +64,6 @@ def test_variants_hold_the_rule_in_use_and_the_closest_first(spectra):
     assert len(table.drop_duplicates(["at least", "identity", "range", "left out"])) == 200
 
 
-def test_repeated_lists_spectra_with_the_same_numbers(spectra):
-    spectra.meta.loc[4, "checksum"] = spectra.meta.loc[1, "checksum"]
-    assert spectra.meta.duplicated("checksum", keep=False).sum() == 2
-
-
 @pytest.fixture
 def manifest(spectra, monkeypatch):
     manifest = spectra.meta.copy()
