@@ -527,31 +527,30 @@ def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list
     return fig
 
 
-def sweep_cost(table: pd.DataFrame, number: str, cost: str, parameters: list[str]) -> Figure:
+def sweep_cost(
+    table: pd.DataFrame, number: str, cost: str, against: list[str], parameters: list[str]
+) -> Figure:
     """A number of each setting against what it costs: means over the runs, bars for the spread.
 
     Args:
         table: a row per run, with parameters and numbers as columns.
         number: on the upright axis.
         cost: on the other one.
-        parameters: those that have several values; the first one parts the panels.
+        against: parameters whose values are written beside each point.
+        parameters: all that have several values; those not in ``against`` part the panels.
     """
-    settings = table.groupby(parameters, dropna=False)[[number, cost]].agg(["mean", "std"])
-    panels = settings.groupby(level=0)
-    panels = panels if len(parameters) > 1 else [(number, settings)]
-    fig, axes = plt.subplots(1, len(panels), figsize=(9, 3.6), squeeze=False, layout="constrained")
-    for ax, (value, part) in zip(axes.flat, panels, strict=True):
-        ax.errorbar(
-            part[cost, "mean"], part[number, "mean"], part[number, "std"], fmt="o", capsize=2
-        )
-        for name, row in part.iterrows():
-            label = ", ".join(map(str, np.atleast_1d(name)[1:] if len(parameters) > 1 else [name]))
-            ax.annotate(
-                label,
-                (row[cost, "mean"], row[number, "mean"]),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=8,
-            )
-        ax.set(xlabel=cost, ylabel=number, title=value)
+    others = [name for name in parameters if name not in against]
+    panels = list(table.groupby(others, dropna=False)) if others else [("", table)]
+    size = {"figsize": (9, 3.6), "sharey": True, "squeeze": False, "layout": "constrained"}
+    fig, axes = plt.subplots(1, len(panels), **size)
+    for ax, (values, runs) in zip(axes.flat, panels, strict=True):
+        found = runs.groupby(against, dropna=False)[[number, cost]].agg(["mean", "std"])
+        at, height = found[cost, "mean"], found[number, "mean"]
+        ax.errorbar(at, height, found[number, "std"], fmt="o", capsize=2)
+        for setting, x, y in zip(found.index, at, height, strict=True):
+            text = ", ".join(map(str, np.atleast_1d(setting)))
+            ax.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        ax.set(xlabel=cost, title=", ".join(map(str, np.atleast_1d(values))))
+        ax.xaxis.get_major_locator().set_params(nbins=4)
+    axes[0, 0].set_ylabel(number)
     return fig

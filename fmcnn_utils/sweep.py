@@ -129,8 +129,9 @@ def build(
         notebook: its name, or how the name begins.
         combinations: values of the parameters, one dict for each run.
         repeats: runs each of them for as many values of ``SEED``, from 0.
-        numbers: to draw; by default all that have an expected range, or else all.
-        against: to draw them against; by default the first two parameters with several values.
+        numbers: to draw; by default the first one of the notebook.
+        against: one or two parameters (or one number) to draw them against; by default the first
+            two parameters with several values.
         cost: numbers to draw the first one against.
         name: of the folder of its results; by default the notebook's.
         title: by default the notebook's.
@@ -155,18 +156,17 @@ def build(
         for own in combinations
     ]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
-    recorded = notebooks.numbers(path)
-    _check_known([*numbers, *cost], recorded["name"].tolist(), f"a number of {path.stem}")
+    known = notebooks.numbers(path)["name"].tolist()
+    _check_known([*numbers, *cost], known, f"a number of {path.stem}")
     swept = list(dict.fromkeys(name for own in runs for name in own))
-    _check_known(against, swept, "a parameter of this sweep")
+    _check_known(against, [*swept, *known], "a parameter of this sweep")
     several = [n for n in swept if n != "SEED" and len({str(own.get(n)) for own in runs}) > 1]
-    expected = recorded.dropna(subset="low")["name"].tolist()
     return Sweep(
         name or path.stem,
         title or notebooks.title_and_question(path)[0],
         path,
         runs,
-        list(numbers) or expected or recorded["name"].tolist(),
+        list(numbers) or known[:1],
         list(against)[:2] or several[:2] or swept[:1],
         list(cost),
     )
