@@ -11,7 +11,7 @@ DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 # where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
 FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help reproduce test lab paper search sweep notebooks figures atlas pretrained lock clean
+.PHONY: help reproduce test lab paper site search sweep notebooks figures atlas pretrained lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ lab: $(STAMP)  ## JupyterLab on the notebooks
 
 paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA= REPEATS= JOBS= SCHEDULER=]
 	@$(COMMAND) paper $(DATA_OPTION) $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
+
+site: $(STAMP)  ## pages of the committed notebooks: build/site/index.html
+	@$(COMMAND) site
 
 sweep: $(STAMP)  ## a notebook for several values  NOTEBOOK=03 P="SEED 0 1 2"
 	@$(COMMAND) sweep $(NOTEBOOK) -p $(P)

@@ -76,9 +76,19 @@ def figures(args) -> int:
     return 0
 
 
+def site(args) -> int:
+    """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
+    from . import data, notebooks, site
+
+    shutil.rmtree(BUILD / "site", ignore_errors=True)
+    intro = f"Spectra of the notebooks: {data.peaks.SOURCE}."
+    print(f"To read: {site.build(BUILD / 'site', notebooks.find(), intro)}")
+    return 0
+
+
 def _run_all(values: dict[Path, dict], folder: Path) -> int:
-    """Execute notebooks, write their pages to ``folder``, and an index of them."""
-    from . import data, notebooks
+    """Execute notebooks, and make pages of them in ``folder``."""
+    from . import data, notebooks, site
 
     shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
     minutes = {}
@@ -89,23 +99,26 @@ def _run_all(values: dict[Path, dict], folder: Path) -> int:
             minutes[path.stem] = notebooks.execute(path, output, own)
         except notebooks.NotebookFailed as failure:
             return _failed(failure, output)
-        notebooks.write_html(output)
         print(f"{minutes[path.stem]:.1f} min", flush=True)
-        if not (numbers := notebooks.claims(output)).empty:
+        if not (numbers := notebooks.numbers(output)).empty:
             print(numbers.to_string(index=False), flush=True)
     given = {name: value for own in values.values() for name, value in own.items()}
     source = given.pop("DATA", "atlas")
     source = data.peaks.SOURCE if source == "atlas" else f"RRUFF, {source}"
     said = ", ".join(f"{name} = {value}" for name, value in given.items())
-    intro = f"Spectra: {source}. {said or 'All else as committed.'}"
-    print(f"\n{intro}\nTo read: {notebooks.write_index(folder, minutes, intro)}")
+    intro = f"Spectra of this run: {source}. {said or 'All else as committed.'}"
+    executed = [folder / path.name for path in values]
+    print(f"\n{intro}\nTo read: {site.build(folder, executed, intro, minutes)}")
     return 0
 
 
 def _failed(failure, output: Path) -> int:
-    from . import notebooks
+    from . import site
 
-    print(f"failed\n{failure}\nWhat ran is in {notebooks.write_html(output)}", file=sys.stderr)
+    print(f"failed\n{failure}", file=sys.stderr)
+    site.build(output.parent, [output], f"**This run stopped.** {failure}", {})
+    page = output.parent / "notebooks" / f"{output.stem}.html"
+    print(f"What ran is in {page}", file=sys.stderr)
     return 1
 
 
@@ -168,7 +181,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = {"notebooks": refresh}
-    named |= {f.__name__: f for f in (reproduce, paper, sweep, figures)}
+    named |= {f.__name__: f for f in (reproduce, paper, sweep, figures, site)}
     of = {}
     for name, function in named.items():
         text = function.__doc__

@@ -1,4 +1,4 @@
-"""Notebooks run from the command line: executed, read for their numbers, shown as HTML."""
+"""Notebooks run from the command line: executed, and read for what they show."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-import latex2mathml.converter
 import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
-from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from .numbers import MIME, Number
 from .results import ROOT, UserError, atomic_write
@@ -31,12 +28,6 @@ QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 _CLAIM = re.compile(
     r"^(?P<number>.+): ≈(?P<value>[-\d.]+), expected (?P<low>[-\d.]+)–(?P<high>[-\d.]+): ok$",
     re.MULTILINE,
-)
-
-#: nbconvert's classic page without its scripts, which a browser would have to download.
-_PAGE = (
-    "{% extends 'classic/index.html.j2' %}"
-    "{% block html_head_js %}{% endblock %}{% block html_head_js_mathjax %}{% endblock %}"
 )
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # NotebookFailed says what failed
@@ -195,17 +186,17 @@ def without_widgets(notebook):
     return notebook
 
 
-def numbers(path: Path) -> pd.DataFrame:
-    """The numbers that an executed notebook has shown by ``numbers.show``, in order.
-
-    Returns:
-        One row per number, with the fields of ``numbers.Number`` as columns.
-    """
+def shown(path: Path) -> list[Number]:
+    """The numbers that an executed notebook has shown by ``numbers.show``, in order."""
     cells = nbformat.read(path, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     kept = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
-    rows = [row for text in kept for row in json.loads(text)]
-    return pd.DataFrame(rows, columns=Number._fields)
+    return [Number(**row) for text in kept for row in json.loads(text)]
+
+
+def numbers(path: Path) -> pd.DataFrame:
+    """The same as a table, with the fields of ``numbers.Number`` as columns."""
+    return pd.DataFrame(shown(path), columns=Number._fields)
 
 
 def claims(path: Path) -> pd.DataFrame:
@@ -224,44 +215,6 @@ def claims(path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["number", "value", "low", "high"])
 
 
-class _Renderer(IPythonRenderer):
-    """nbconvert's Markdown, but for formulas in MathML, which needs no script, and links."""
-
-    def block_math(self, body: str) -> str:
-        return latex2mathml.converter.convert(body, display="block")
-
-    def inline_math(self, body: str) -> str:
-        return latex2mathml.converter.convert(body)
-
-    def link(self, text: str, url: str, title: str | None = None) -> str:
-        """A link to another notebook leads to its page."""
-        page = url if "://" in url else url.replace(".ipynb", ".html")
-        return super().link(text, page, title)
-
-
-def _to_html(markdown: str) -> str:
-    return MarkdownWithMath(_Renderer(escape=False)).render(markdown)
-
-
-def write_html(path: Path, notebook=None) -> Path:
-    """One HTML file, which needs no network, beside an executed notebook.
-
-    Args:
-        path: of the notebook; the page has the same name.
-        notebook: what to show, by default the notebook at ``path``.
-    """
-    exporter = HTMLExporter(
-        template_name="classic",  # the others lose the alt text of figures
-        raw_template=_PAGE,
-        filters={"markdown2html": _to_html},
-    )
-    notebook = without_widgets(notebook or nbformat.read(path, as_version=4))
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
-    page = path.with_suffix(".html")
-    page.write_text(body, encoding="utf-8")
-    return page
-
-
 def title_and_question(path: Path) -> tuple[str, str]:
     """The heading of a notebook, and the paragraph below it: the question that it answers."""
     first = nbformat.read(path, as_version=4).cells[0].source
@@ -269,20 +222,9 @@ def title_and_question(path: Path) -> tuple[str, str]:
     return heading.strip(), rest.strip().split("\n\n")[0].strip("*_ \n")
 
 
-def write_index(folder: Path, minutes: dict[str, float], intro: str) -> Path:
-    """A page that leads to the pages of executed notebooks, with their checked numbers.
-
-    Args:
-        folder: holds ``NAME.ipynb`` and ``NAME.html`` of each notebook.
-        minutes: name of each notebook that ran, in order, and how long it took.
-        intro: a sentence that says what was run.
-    """
-    parts = [f"# FMCNN companion: executed notebooks\n\n{intro}"]
-    for name, taken in minutes.items():
-        path = folder / f"{name}.ipynb"
-        title, question = title_and_question(path)
-        parts.append(f"## [{title}]({path.name})\n\n{question}\n\nIt took {taken:.1f} min.\n")
-        for claim in claims(path).itertuples():
-            parts[-1] += f"\n- {claim.number}: ≈{claim.value}, expected {claim.low}–{claim.high}"
-    cells = [nbformat.v4.new_markdown_cell(part) for part in parts]
-    return write_html(folder / "index.ipynb", nbformat.v4.new_notebook(cells=cells))
+def answer(path: Path) -> str:
+    """The paragraph below a notebook's heading "The answer"; empty if there is none."""
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = re.search(r"^#+ [\d. ]*The answer\s+(.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    return found[1].strip() if found else ""

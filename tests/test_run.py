@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from base64 import b64decode
 from pathlib import Path
 
 import nbformat
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fmcnn_utils import __main__ as commands
-from fmcnn_utils import notebooks
+from fmcnn_utils import notebooks, site
 from fmcnn_utils.results import ROOT, UserError
 
 PARAMETERS = """\
@@ -24,13 +23,12 @@ MINERALS = ["Albite", "Zircon"]  # to show
 WORK = """\
 import sys
 from fmcnn_utils.claims import check
+from fmcnn_utils.numbers import Number, show
 check("accuracy", 0.9 + SEED / 1000, 0.89, 0.95)
 check("mean difference", -0.01, -0.10, 0.10, digits=2)
+show(Number("accuracy", 0.9 + SEED / 1000, 0.89, 0.95))
 print(sys.prefix)
 """
-PIXEL = b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
 
 
 def write(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
@@ -56,6 +54,12 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def notebook(project):
     return write(project / "01-title.ipynb", WORK)
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """They take some ten seconds."""
+    monkeypatch.setattr(site, "build", lambda folder, *about: folder / "index.html")
 
 
 @pytest.mark.parametrize(
@@ -137,47 +141,17 @@ def test_reproduce_leaves_notebooks_pages_and_numbers(notebook, capsys):
     before = notebook.read_bytes()
     assert commands.main(["reproduce", "-p", "SEED", "5"]) == 0
     folder = commands.BUILD / "reproduce"
-    left = sorted(file.name for file in folder.iterdir())
-    assert left == ["01-title.html", "01-title.ipynb", "index.html"]
     printed = capsys.readouterr().out
-    assert re.search(r"accuracy\s+0.905\s+0.890\s+0.950", printed)
+    assert re.search(r"accuracy\s+0.905\s+0.89\s+0.95", printed)
     assert str(folder / "index.html") in printed
     index = (folder / "index.html").read_text(encoding="utf-8")
-    for part in (
-        '<a href="01-title.html">01 · A title</a>',
-        "Is it so &amp; how?",
-        "accuracy: ≈0.905, expected 0.890–0.950",
-        "mean difference: ≈-0.01, expected -0.10–0.10",
-    ):
-        assert part in index
+    assert "0.890 to 0.950" in index
     for where in (printed, index):
         assert "atlas (rebuilt from measured peaks). SEED = 5" in where
+    assert (folder / "notebooks" / "01-title.html").exists()
     # The kernel is the one of this very environment, whatever else is installed for the user.
     assert sys.prefix in (folder / "01-title.ipynb").read_text(encoding="utf-8")
     assert notebook.read_bytes() == before
-
-
-def test_pages_need_no_network_and_keep_alt_texts(project):
-    alts = ["One <spectrum> & its bands", 'The "best" model']
-    cells = [
-        f"from IPython.display import Image, display\n"
-        f"display(Image({PIXEL!r}), metadata={{'image/png': {{'alt': {alt!r}}}}})"
-        for alt in alts
-    ]
-    path = write(project / "01-one.ipynb", *cells)
-    page = nbformat.read(path, as_version=4)
-    text = "Slope $a_1 * b_2 < 3$, see [two](02_two.ipynb#x),\n\n$$f(x) = \\frac{x_i}{2}$$"
-    page.cells.append(nbformat.v4.new_markdown_cell(text))
-    nbformat.write(page, path)
-    notebooks.execute(path, project / "run" / path.name, {})
-    page = notebooks.write_html(project / "run" / path.name).read_text(encoding="utf-8")
-    assert 'alt="One &lt;spectrum&gt; &amp; its bands"' in page
-    assert "alt='The \"best\" model'" in page
-    assert page.count("<math") == page.count("</math>") == 2
-    assert "<mfrac><mrow><msub><mi>x</mi><mi>i</mi></msub></mrow>" in page
-    assert '<a href="02_two.html#x">' in page
-    assert "<script" not in page
-    assert not re.search(r"<link|\bsrc=.https?:|@import", page)
 
 
 def test_failing_notebook_stops_the_run(project, capsys):
@@ -189,13 +163,14 @@ def test_failing_notebook_stops_the_run(project, capsys):
     assert "ZeroDivisionError: division by zero" in printed.err
     assert printed.err.count("\n") <= 4
     assert "02-two" not in printed.out
-    page = commands.BUILD / "reproduce" / "01-one.html"
+    page = commands.BUILD / "reproduce" / "notebooks" / "01-one.html"
     assert str(page) in printed.err
     assert "as far as here" in page.read_text(encoding="utf-8")
-    assert not (commands.BUILD / "reproduce" / "index.html").exists()
+    index = page.parents[1] / "index.html"
+    assert "This run stopped." in index.read_text(encoding="utf-8")
 
 
-def test_dead_kernel_is_reported_with_its_cell(project, capsys):
+def test_dead_kernel_is_reported_with_its_cell(project, capsys, no_pages):
     write(project / "01-one.ipynb", "import os", "os._exit(1)", "print('not reached')")
     assert commands.main(["reproduce"]) == 1
     said = capsys.readouterr().err
@@ -215,7 +190,7 @@ def test_sweep_runs_every_combination_and_keeps_what_fails(notebook):
     assert "accuracy: 0.990 is outside the expected" in table["problem"][2]
 
 
-def test_refresh_leaves_nothing_of_the_machine_and_no_failure(notebook):
+def test_refresh_leaves_nothing_of_the_machine_and_no_failure(notebook, no_pages):
     failing = write(notebook.with_name("02-two.ipynb"), "1 / 0")
     before = failing.read_bytes()
     assert commands.main(["notebooks"]) == 1
@@ -236,4 +211,4 @@ def test_both_sources_end_to_end(archive, tmp_path, monkeypatch):
         assert commands.main(["reproduce", "--data", source, "00", "02"]) == 0
         folder = tmp_path / name / "reproduce"
         assert name in (folder / "index.html").read_text(encoding="utf-8")
-        assert {"00", "02"} == {page.name[:2] for page in folder.glob("0*.html")}
+        assert {"00", "02"} == {page.name[:2] for page in folder.glob("notebooks/0*.html")}
