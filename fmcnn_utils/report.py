@@ -226,15 +226,10 @@ def draw_figures(spectra: data.Spectra) -> None:
         spectra: all of the archive.
     """
     plots.style()
-    curated, scores = data.paper_rule(spectra), results.read("scores")
-    fmcnn = scores.query("protocol == 'random' and model == 'FMCNN'")
-    history, searched = results.read("fmcnn_history"), searches()
+    curated, history = data.paper_rule(spectra), results.read("fmcnn_history")
+    taken = int(history["epoch"][history["val_loss"].idxmin()])
     formula = curated.meta.groupby("mineral")["formula"].first()
     pairs = confused_pairs(formula).query("protocol == 'random'")["pair"].head(4)
-    lines = protocol.per_repeat(scores)
-    folds = {name: protocol.fold_scores(scores, name) for name in protocol.AS_IN_PAPER}
-    taken = int(history["epoch"][history["val_loss"].idxmin()])
-    steps, accuracy = scaling_steps(scores), protocol.summary(scores)["accuracy"]["FMCNN"]
     of_2019, _ = data.curation.cut_to_manifest(spectra)
     rows = of_2019.meta["spectrum"].to_numpy()
     rebuilt, r2 = data.load("atlas").take(rows), results.read("atlas_r2")["r2"].to_numpy()[rows]
@@ -243,17 +238,8 @@ def draw_figures(spectra: data.Spectra) -> None:
         "figure_1_albite": plots.variation(curated, paper.FIGURE_1_MINERAL),
         "atlas_against_rruff": plots.reconstruction(of_2019, rebuilt, r2),
         "training_curves": plots.training_curves(history, taken, "RRUFF"),
-        "fmcnn_fits": plots.fmcnn_fits(fmcnn),
-        "accuracy_against_weights": plots.accuracy_against_weights(searched[0]["FMCNN"]),
-        "candidates": plots.candidates(*searched),
-        "accuracy_by_class_size": plots.accuracy_by_class_size(
-            *by_class_size(results.read("predictions_random"))
-        ),
         "confused_pairs": plots.medians(curated, pairs, formula.map(chemistry.readable)),
-        "normalisation": plots.scaling(steps, paper.table_1(), accuracy),
-        "figure_4_repeats": plots.repeats(lines, folds),
-        "paired_differences": plots.paired_differences(differences(scores)),
-        "splits": plots.errors(error_table(scores)),
+        "splits": plots.errors(error_table(results.read("scores"))),
         **_explanations(curated),
     }
     for name, figure in kept.items():
