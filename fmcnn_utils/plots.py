@@ -34,6 +34,8 @@ MODEL_STYLES = {
     "RF": (PALETTE[1], "D"),
     "LDA": (PALETTE[2], "v"),
 }
+#: Where a figure's legend stands: below all axes, off the data.
+BELOW = {"loc": "outside lower center", "fontsize": 10}
 #: Kinds of split, as they stand in the tables and in titles.
 SPLITS = {"random": "split at random", "specimen": "by specimen"}
 
@@ -50,6 +52,7 @@ def style() -> None:
             "axes.spines.right": False,
             "legend.frameon": False,
             "lines.linewidth": 1.2,
+            "figure.constrained_layout.wspace": 0.06,
         }
     )
 
@@ -160,14 +163,14 @@ def medians(spectra: Spectra, pairs, labels: dict[str, str]) -> Figure:
         pairs: pairs of mineral names.
         labels: what to write behind the name of each mineral, such as its formula.
     """
-    fig, axes = plt.subplots(2, 2, figsize=(11, 6), sharex=True, layout="constrained")
+    fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), sharex=True, layout="constrained")
     for ax, pair in zip(axes.flat, pairs, strict=False):
         for mineral, line, colour in zip(pair, ("-", "--"), PALETTE[:5:4], strict=True):
             own = normalise(spectra.X[spectra.minerals == mineral])
             label = f"{mineral} ({len(own)}), {labels[mineral]}"
             ax.plot(spectra.grid, np.median(own, axis=0), line, color=colour, label=label)
-        ax.set(ylim=(0, 1.35), yticks=[0, 0.5, 1])
-        ax.legend(fontsize=8, loc="upper left")
+        ax.set(ylim=(0, 1.02), yticks=[0, 0.5, 1])
+        ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 0.98))
     plt.setp(axes[1], xlabel=SHIFT)
     plt.setp(axes[:, 0], ylabel="Median, scaled to 0…1")
     fig.suptitle(spectra.source)
@@ -232,20 +235,22 @@ def training_curves(history: pd.DataFrame, taken: int, source: str) -> Figure:
         taken: the epoch that early stopping takes.
         source: where the spectra come from.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6))
-    marks = {"": ("-o", "fitted on"), "val_": ("--s", "validation split")}
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
+    marks = {
+        "": ("-o", "fitted on"),
+        "val_": ("--s", "validation split"),
+        "test_": (":^", "test fold"),
+    }
     for prefix, (line, label) in marks.items():
-        left.plot(history["epoch"], history[f"{prefix}loss"], line, ms=3, label=label)
-        right.plot(history["epoch"], history[f"{prefix}accuracy"], line, ms=3, label=label)
-    if "test_accuracy" in history:
-        right.plot(history["epoch"], history["test_accuracy"], ":^", ms=3, label="test fold")
+        for ax, name in ((left, "loss"), (right, "accuracy")):
+            if prefix + name in history:
+                ax.plot(history["epoch"], history[prefix + name], line, ms=4, label=label)
+    for ax in (left, right):
+        ax.axvline(taken, color="0.5", linewidth=1, label="epoch that early stopping takes")
     left.set(xlabel="Epoch", ylabel="Loss (log scale)", yscale="log")
-    right.axvline(taken, color="0.6", linewidth=1)
-    place = {"xycoords": ("data", "axes fraction"), "color": "0.4", "ha": "right"}
-    right.annotate("taken ", (taken, 0.5), **place)
     right.set(xlabel="Epoch", ylabel="Accuracy")
-    left.legend()
-    right.legend()
+    right.set_ylim(min(0.9, history["val_accuracy"].iloc[-1] - 0.05), 1.005)
+    fig.legend(*right.get_legend_handles_labels(), ncols=4, **BELOW)
     fig.suptitle(source)
     return fig
 
@@ -256,10 +261,10 @@ def fmcnn_fits(scores: pd.DataFrame) -> Figure:
     Args:
         scores: rows of ``scores.csv`` of FMCNN, split at random.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.8), layout="constrained")
     epochs = scores["epochs"].astype(int)
-    left.hist(epochs, bins=np.arange(epochs.min() - 0.5, epochs.max() + 1.5))
-    left.set(xlabel="Epochs that the weights were trained for", ylabel="Fits")
+    left.hist(epochs, bins=np.arange(epochs.min() - 0.5, epochs.max() + 1.5), color=PALETTE[3])
+    left.set(xlabel="Epochs of training", ylabel="Fits")
     left.yaxis.get_major_locator().set_params(integer=True)
     share = np.arange(1, len(scores) + 1) / len(scores)
     for column, line, colour, label in (
@@ -269,7 +274,7 @@ def fmcnn_fits(scores: pd.DataFrame) -> Figure:
         right.step(np.sort(scores[column]), share, line, where="post", color=colour, label=label)
     right.axvline(paper.FMCNN_ACCURACY, color="k", linestyle=":", label="the paper's 0.988")
     right.set(xlabel="Accuracy on the test fold", ylabel="Share of fits up to it")
-    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    fig.legend(*right.get_legend_handles_labels(), ncols=3, **BELOW)
     fig.suptitle(f"RRUFF, {len(scores)} fits")
     return fig
 
@@ -289,17 +294,22 @@ def accuracy_against_weights(tried: pd.DataFrame) -> Figure:
     Args:
         tried: ``search_fmcnn.csv``.
     """
-    chosen, small = tried[tried["chosen"]].iloc[0], smallest_as_good(tried)
-    nearly = "smallest within 0.5 points of the best at random (dotted line)"
-    fig, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    marked = {
+        "best mean of the two": (tried.loc[tried["mean"].idxmax()], "D", PALETTE[1], 9),
+        "reported": (tried[tried["chosen"]].iloc[0], "s", PALETTE[0], 9),
+        "smallest above the dotted line": (smallest_as_good(tried), "^", "k", 6),
+    }
+    fig, axes = plt.subplots(1, 2, figsize=(8.5, 4.2), layout="constrained")
     for ax, (kind, title) in zip(axes, SPLITS.items(), strict=True):
         ax.plot(tried["weights"] / 1e6, tried[kind], "o", color="0.6", label="tried")
-        ax.plot(chosen["weights"] / 1e6, chosen[kind], "s", ms=10, label="chosen")
-        ax.plot(small["weights"] / 1e6, small[kind], "k^", ms=5, label=nearly)
+        for label, (row, marker, colour, size) in marked.items():
+            place = row["weights"] / 1e6, row[kind]
+            ax.plot(*place, marker, color=colour, ms=size, label=label)
         ax.set(xlabel="Weights (millions)", ylabel="Accuracy", title=f"RRUFF, {title}")
         ax.set_xlim(left=0)
-    axes[0].axhline(tried["random"].max() - 0.005, color="0.4", linestyle=":", linewidth=1)
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
+    near = tried["random"].max() - 0.005
+    axes[0].axhline(near, color="0.4", linestyle=":", label="0.5 points below the best at random")
+    fig.legend(*axes[0].get_legend_handles_labels(), ncols=3, **BELOW)
     return fig
 
 
@@ -310,7 +320,7 @@ def candidates(searches: dict[str, pd.DataFrame], papers: pd.Series) -> Figure:
         searches: name of a model → its ``search_MODEL.csv``.
         papers: score of the paper's setting of the models that have one.
     """
-    fig, ax = plt.subplots(figsize=(9, 3.4), layout="constrained")
+    fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for row, (name, table) in enumerate(searches.items()):
         ax.plot(table["mean"], [row] * len(table), "o", color="0.6", alpha=0.7, label="tried")
         chosen = table.loc[table["chosen"], "mean"]
@@ -321,7 +331,7 @@ def candidates(searches: dict[str, pd.DataFrame], papers: pd.Series) -> Figure:
         xlabel="Accuracy, mean of the two kinds of split", title="RRUFF, the folds of the search"
     )
     handles = (part[:3] for part in ax.get_legend_handles_labels())
-    fig.legend(*handles, loc="outside lower center", ncols=3)
+    fig.legend(*handles, ncols=3, **BELOW)
     return fig
 
 
@@ -335,17 +345,21 @@ def accuracy_by_class_size(minerals: pd.DataFrame, sizes: pd.DataFrame) -> Figur
         minerals: a row per mineral: ``size`` (categorical) and ``accuracy``.
         sizes: a row per size: ``accuracy``, ``tests`` and ``errors``.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.5, 4.2), layout="constrained")
     at = minerals["size"].cat.codes + np.random.default_rng(0).uniform(-0.25, 0.25, len(minerals))
-    left.plot(at, minerals["accuracy"], "o", color="0.6", ms=4, alpha=0.7)
-    left.plot(range(len(sizes)), sizes["accuracy"], "_", color="k", ms=38, mew=2.5)
+    left.plot(at, minerals["accuracy"], "o", color="0.6", ms=4, alpha=0.7, label="a mineral")
+    group = {"color": "k", "ms": 28, "mew": 2.5, "label": "all of a size"}
+    left.plot(range(len(sizes)), sizes["accuracy"], "_", **group)
     left.set(xticks=range(len(sizes)), xticklabels=sizes.index, ylabel="Accuracy")
-    left.set(xlabel="Spectra of the mineral", title="RRUFF: a dot per mineral, a bar per size")
     shares = 100 * sizes[["tests", "errors"]] / sizes[["tests", "errors"]].sum()
-    shares = shares.set_axis(["test spectra", "errors"], axis=1)
-    shares.plot.bar(ax=right, rot=0, edgecolor="k", color=[PALETTE[3], PALETTE[4]])
+    shares = shares.set_axis(["share of the tests", "share of the errors"], axis=1)
+    colours = [PALETTE[3], PALETTE[4]]
+    shares.plot.bar(ax=right, rot=0, edgecolor="k", color=colours, legend=False)
     plt.setp(right.containers[1], hatch="//")
-    right.set(xlabel="Spectra of the mineral", ylabel="Share (%)", title="RRUFF: where errors are")
+    right.set(ylabel="Share (%)")
+    plt.setp([left, right], xlabel="Spectra of the mineral")
+    fig.legend(ncols=4, markerscale=0.6, **BELOW)
+    fig.suptitle("RRUFF, split at random")
     return fig
 
 
@@ -357,16 +371,17 @@ def scaling(steps: pd.DataFrame, stated: pd.DataFrame, fmcnn: float) -> Figure:
         stated: ``paper.table_1()``.
         fmcnn: FMCNN's accuracy.
     """
-    fig, ax = plt.subplots(figsize=(9, 3.8))
+    fig, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
     for name in steps.index:
         colour, marker = MODEL_STYLES[name]
         ax.plot(range(1, 4), steps.loc[name], color=colour, marker=marker, ms=8, label=name)
         derived = stated.loc[name, ["accuracy", "accuracy_if_relative"]]
         ax.plot([0, 0], derived, color=colour, marker=marker, ms=8, mfc="w", linestyle="none")
+    ax.plot([], [], "o", color="0.4", ms=8, mfc="w", label="from the paper's text")
     ax.axhline(fmcnn, color=PALETTE[0], linestyle="--", label="FMCNN")
-    ax.set(xticks=range(4), xticklabels=["paper (derived)", *steps.columns])
-    ax.set(ylabel="Accuracy", title="RRUFF, random split")
-    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.set(xticks=range(4), xticklabels=["the paper", *steps.columns])
+    ax.set(ylabel="Accuracy", title="RRUFF, split at random")
+    fig.legend(ncols=5, **BELOW)
     return fig
 
 
@@ -377,18 +392,38 @@ def repeats(lines: pd.DataFrame, folds: dict[str, np.ndarray]) -> Figure:
         lines: repeats (rows) by models (columns).
         folds: model → accuracy of each of its fits.
     """
-    size = {"figsize": (12, 3.8), "width_ratios": [1, 1.2], "layout": "constrained"}
-    fig, (left, right) = plt.subplots(1, 2, **size)
-    for name in folds:
-        colour, marker = MODEL_STYLES[name]
-        left.plot(lines.index + 1, lines[name], color=colour, marker=marker, label=name)
-    left.set(xlabel="Repeat", ylabel="Mean accuracy of ten folds")
-    left.set(xlim=(0.5, paper.REPEATS + 0.5), xticks=range(1, paper.REPEATS + 1))
-    left.set(title="RRUFF, as the paper draws it")
-    left.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
-    median = {"medianprops": {"color": "k"}}
-    right.boxplot(list(folds.values()), tick_labels=list(folds), showmeans=True, **median)
-    right.set(ylabel="Accuracy of one fold", title="RRUFF, every fit")
+    size = {"figsize": (8, 7.5), "height_ratios": [2.4, 0.8, 3], "layout": "constrained"}
+    fig, (upper, lower, boxes) = plt.subplots(3, 1, **size)
+    for ax, apart in ((upper, False), (lower, True)):  # one axis, broken between LDA and the rest
+        for name in folds:
+            if (name == "LDA") == apart:
+                colour, marker = MODEL_STYLES[name]
+                ax.plot(lines.index + 1, lines[name], color=colour, marker=marker, label=name)
+        ax.set(xlim=(0.5, paper.REPEATS + 0.5), xticks=range(1, paper.REPEATS + 1))
+        ax.margins(y=0.3)
+    upper.spines["bottom"].set_visible(False)
+    upper.tick_params(bottom=False, labelbottom=False)
+    cut = {"marker": [(-1, -0.6), (1, 0.6)], "ms": 10, "color": "k", "linestyle": "none"}
+    for ax, end in ((upper, 0), (lower, 1)):
+        ax.plot(0, end, transform=ax.transAxes, clip_on=False, **cut)
+    upper.set(ylabel="Mean of ten folds", title="RRUFF, as the paper's Figure 4 (axis broken)")
+    lower.set(xlabel="Repeat")
+    drawn = boxes.boxplot(
+        list(folds.values()),
+        orientation="horizontal",
+        tick_labels=list(folds),
+        showmeans=True,
+        widths=0.6,
+        medianprops={"color": PALETTE[4], "linewidth": 2},
+        meanprops={"mfc": "k", "mec": "k"},
+        flierprops={"ms": 5},
+    )
+    boxes.invert_yaxis()
+    boxes.set(xlabel="Accuracy of one fold", title="RRUFF, every fit")
+    drawn["boxes"][0].set_label("box: middle half of the fits")
+    for part, label in (("medians", "median"), ("means", "mean"), ("fliers", "far from the box")):
+        drawn[part][0].set_label(label)
+    fig.legend(ncols=5, **BELOW)
     return fig
 
 
@@ -398,20 +433,53 @@ def paired_differences(differences: dict[str, dict]) -> Figure:
     Args:
         differences: kind of split → rival → difference of each fold, and the ``Comparison``.
     """
-    fig, axes = plt.subplots(
-        1, 2, figsize=(12, 3.6), sharex=True, sharey=True, layout="constrained"
-    )
-    for ax, (kind, rivals) in zip(axes, differences.items(), strict=True):
-        ax.axvspan(-0.5, 0.5, color="0.88")
+    fig, axes = _rivals(differences)
+    for ax, rivals in zip(axes, differences.values(), strict=True):
+        ax.axvspan(-0.5, 0.5, color="0.88", label="practically equal")
         ax.axvline(0, color="0.5", linewidth=1)
         for row, (folds, test) in enumerate(rivals.values()):
-            spread = row + np.random.default_rng(0).uniform(-0.2, 0.2, len(folds))
-            ax.plot(100 * folds, spread, "o", color=PALETTE[3], ms=4, alpha=0.6)
-            ax.plot([100 * test.low, 100 * test.high], [row, row], "k-", linewidth=2)
-            ax.plot(100 * test.difference, row, "kD", ms=7)
-        ax.set(xlabel="FMCNN − rival (points of accuracy)", title=f"RRUFF, {SPLITS[kind]}")
-        ax.set(yticks=range(len(rivals)), yticklabels=rivals, ylim=(len(rivals) - 0.5, -0.5))
+            spread = row + np.random.default_rng(0).uniform(-0.25, 0.25, len(folds))
+            ax.plot(100 * folds, spread, "o", color=PALETTE[3], ms=4, alpha=0.6, label="a fold")
+            interval, mean = [100 * test.low, 100 * test.high], 100 * test.difference
+            ax.plot(interval, [row, row], "k-", linewidth=2.5, label="corrected 95 % interval")
+            ax.plot(mean, row, "D", color=PALETTE[1], mec="k", ms=7, label="mean")
+    axes[1].set_xlabel("FMCNN − rival (points of accuracy)")
+    fig.legend(*(part[:4] for part in ax.get_legend_handles_labels()), ncols=4, **BELOW)
     return fig
+
+
+def verdicts(differences: dict[str, dict]) -> Figure:
+    """How probable it is that FMCNN is worse than each rival, practically equal, or better.
+
+    Args:
+        differences: as above.
+    """
+    kinds = {"worse": (PALETTE[4], "//"), "equal": ("0.88", None), "better": (PALETTE[3], "..")}
+    labels = ("worse by more than ½ point", "practically equal", "better by more than ½ point")
+    fig, axes = _rivals(differences)
+    for ax, rivals in zip(axes, differences.values(), strict=True):
+        left = np.zeros(len(rivals))
+        for (kind, (colour, hatch)), label in zip(kinds.items(), labels, strict=True):
+            share = np.array([100 * getattr(test, kind) for _, test in rivals.values()])
+            look = {"color": colour, "hatch": hatch, "edgecolor": "k", "label": label}
+            bars = ax.barh(range(len(rivals)), share, left=left, height=0.7, **look)
+            shown = [f"{size:.0f}" if size >= 4 else "" for size in share]
+            patch = {"facecolor": "w", "edgecolor": "none", "pad": 1.5}
+            ax.bar_label(bars, shown, label_type="center", fontsize=10, bbox=patch)
+            left += share
+    axes[1].set_xlabel("Probability (%)")
+    fig.legend(*ax.get_legend_handles_labels(), ncols=3, **BELOW)
+    return fig
+
+
+def _rivals(differences: dict[str, dict]):
+    """A figure with a panel for each kind of split, and a row in it for each rival."""
+    fig, axes = plt.subplots(2, 1, figsize=(8, 6.4), sharex=True, layout="constrained")
+    for ax, (kind, rivals) in zip(axes, differences.items(), strict=True):
+        names = [r if r.endswith("tuned") else f"{r}, paper's settings" for r in rivals]
+        ax.set(yticks=range(len(rivals)), yticklabels=names, ylim=(len(rivals) - 0.5, -0.5))
+        ax.set_title(f"RRUFF, {SPLITS[kind]}")
+    return fig, axes
 
 
 def errors(table: pd.DataFrame) -> Figure:
@@ -420,11 +488,14 @@ def errors(table: pd.DataFrame) -> Figure:
     Args:
         table: models (rows) by kind of split (two columns), shares of the test spectra.
     """
-    fig, ax = plt.subplots(figsize=(8, 3.4))
-    (100 * table).plot.bar(ax=ax, rot=0, edgecolor="k", color=[PALETTE[3], PALETTE[4]])
+    fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+    colours = [PALETTE[3], PALETTE[4]]
+    (100 * table).plot.bar(ax=ax, rot=0, edgecolor="k", color=colours, width=0.8, legend=False)
     plt.setp(ax.containers[1], hatch="//")
+    for bars in ax.containers:
+        ax.bar_label(bars, fmt="%.1f", fontsize=10, padding=2)
     ax.set(ylabel="Errors (% of test spectra)", title="RRUFF, tuned models", xlabel="")
-    ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    fig.legend(ncols=2, **BELOW)
     return fig
 
 
