@@ -48,13 +48,19 @@ class NotebookFailed(RuntimeError):
     """A cell raised, or the kernel died; the message has the notebook, the cell and the error."""
 
 
-def find(names: list[str] | None = None) -> list[Path]:
+def find(names: list[str] | None = None, everywhere: bool = False) -> list[Path]:
     """The numbered notebooks in order, or those of them whose names start with one of ``names``.
+
+    Args:
+        names: how the names begin; by default all.
+        everywhere: look among those of ``notebooks/sweeps``, too.
 
     Raises:
         UserError: if no notebook has such a name.
     """
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    if everywhere:
+        paths += sorted(NOTEBOOKS.glob("sweeps/*.ipynb"))
     for name in names or [""]:
         if not any(path.name.startswith(name) for path in paths):
             there_are = ", ".join(path.stem for path in paths) or "none"
@@ -167,6 +173,17 @@ def refresh(path: Path, output: Path) -> float:
     with atomic_write(path) as part:
         nbformat.write(notebook, part)
     return minutes
+
+
+def code_cells(path: Path) -> list:
+    """The code cells of a notebook."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code"]
+
+
+def minutes(path: Path) -> float:
+    """How long a notebook took that papermill has executed."""
+    return nbformat.read(path, as_version=4).metadata.papermill.duration / 60
 
 
 def without_widgets(notebook):

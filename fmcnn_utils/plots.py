@@ -509,3 +509,69 @@ def test_results(tests: pd.DataFrame, names, methods) -> Figure:
     fig.legend(marks.values(), marks, loc="outside lower center", ncols=4, fontsize=9)
     fig.suptitle(f"RRUFF, {tests['fold'].nunique()} folds", fontsize=11)
     return fig
+
+
+# ---------------------------------------------------------------- sweeps
+
+
+def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list[str]) -> Figure:
+    """A number against one parameter (lines), or two (heat maps), over the runs of a sweep.
+
+    Args:
+        table: a row per run, with parameters and numbers as columns.
+        number: what to draw: its mean over the runs of a setting, and the standard deviation.
+        against: one or two parameters; one may be a number that was measured.
+        parameters: all parameters with several values: the others part lines and panels.
+    """
+    others = [name for name in parameters if name not in against]
+    if len(against) == 1:
+        hue, *panels = [*reversed(others), None][: max(len(others), 1)]
+        means = table
+        if against[0] not in parameters:  # a measured number: its mean over the runs, too
+            at = table.groupby(parameters, dropna=False)[against[0]].transform("mean")
+            means = table.assign(**{against[0]: at})
+        grid = sns.relplot(
+            means, x=against[0], y=number, hue=hue, style=hue, col=panels[0] if panels else None,
+            kind="line", errorbar="sd", err_style="bars", markers=True, height=3.4, aspect=1.25,
+        )  # fmt: skip
+        return grid.figure
+    panels = table.groupby(others, dropna=False) if others else [("", table)]
+    size = {"figsize": (4.4 * max(len(panels), 1.2), 3.6), "layout": "constrained"}
+    fig, axes = plt.subplots(1, len(panels), squeeze=False, **size)
+    scale = {"vmin": table[number].min(), "vmax": table[number].max(), "cmap": "viridis"}
+    for ax, (values, part) in zip(axes.flat, panels, strict=True):
+        cells = part.pivot_table(number, *against[::-1], aggfunc=["mean", "std"])
+        text = cells["mean"].map("{:.3f}".format) + "\n± " + cells["std"].map("{:.3f}".format)
+        sns.heatmap(cells["mean"], annot=text, fmt="", ax=ax, annot_kws={"size": 8}, **scale)
+        ax.set_title(", ".join(map(str, np.atleast_1d(values))))
+    fig.suptitle(number)
+    return fig
+
+
+def sweep_cost(
+    table: pd.DataFrame, number: str, cost: str, against: list[str], parameters: list[str]
+) -> Figure:
+    """A number of each setting against what it costs: means over the runs, bars for the spread.
+
+    Args:
+        table: a row per run, with parameters and numbers as columns.
+        number: on the upright axis.
+        cost: on the other one.
+        against: parameters whose values are written beside each point.
+        parameters: all that have several values; those not in ``against`` part the panels.
+    """
+    others = [name for name in parameters if name not in against]
+    panels = list(table.groupby(others, dropna=False)) if others else [("", table)]
+    size = {"figsize": (9, 3.6), "sharey": True, "squeeze": False, "layout": "constrained"}
+    fig, axes = plt.subplots(1, len(panels), **size)
+    for ax, (values, runs) in zip(axes.flat, panels, strict=True):
+        found = runs.groupby(against, dropna=False)[[number, cost]].agg(["mean", "std"])
+        at, height = found[cost, "mean"], found[number, "mean"]
+        ax.errorbar(at, height, found[number, "std"], fmt="o", capsize=2)
+        for setting, x, y in zip(found.index, at, height, strict=True):
+            text = ", ".join(map(str, np.atleast_1d(setting)))
+            ax.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=8)
+        ax.set(xlabel=cost, title=", ".join(map(str, np.atleast_1d(values))))
+        ax.xaxis.get_major_locator().set_params(nbins=4)
+    axes[0, 0].set_ylabel(number)
+    return fig

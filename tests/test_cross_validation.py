@@ -14,7 +14,7 @@ import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 
-from fmcnn_utils import data, results
+from fmcnn_utils import data, parallel, results
 from fmcnn_utils.data import Spectra
 from fmcnn_utils.evaluation import cross_validation, split_table
 from fmcnn_utils.models import FMCNNClassifier, baseline
@@ -193,7 +193,7 @@ def test_a_dead_worker_costs_its_fit_which_is_run_again(tmp_path):
 
 
 def test_workers_that_keep_dying_end_the_run_with_a_sentence(tmp_path):
-    with pytest.raises(results.UserError, match=r"died 4 times in a row, .* 3 fits left"):
+    with pytest.raises(results.UserError, match=r"died 4 times in a row, .* 3 tasks left"):
         run({"deadly": Slow(str(tmp_path), deaths=1000)}, n_jobs=2)
 
 
@@ -244,7 +244,7 @@ def test_a_worker_of_a_dask_cluster_may_die(tmp_path):
 
 
 def test_a_dask_cluster_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr(cross_validation, "WAIT_FOR_WORKERS", 0.1)
+    monkeypatch.setattr(parallel, "WAIT_FOR_WORKERS", 0.1)
     lda = {"LDA": baseline("LDA")}
     with pytest.raises(ValueError, match="no Dask scheduler answers at scheduler='nowhere'"):
         run(lda, scheduler="nowhere")

@@ -87,6 +87,30 @@ def by_specimen(
     return plan
 
 
+def limit_training(
+    split: Split, minerals, specimens, n_specimens: int = 0, n_spectra: int = 0, seed: int = 0
+) -> Split:
+    """The same fold with less to train on, drawn at random: for learning curves.
+
+    Args:
+        split: the fold; its test spectra stay as they are.
+        minerals: mineral of each spectrum, (n,).
+        specimens: specimen of each, (n,).
+        n_specimens: at most so many training specimens of each mineral; 0 for all.
+        n_spectra: at most so many training spectra of each mineral; 0 for all.
+        seed: of the drawing; a smaller set is part of a larger one of the same seed.
+    """
+    rows = np.random.default_rng(seed).permutation(split.train)
+    table = pd.DataFrame({"mineral": minerals[rows], "specimen": specimens[rows]}, index=rows)
+    if n_specimens:
+        pairs = table.drop_duplicates()
+        kept = pairs.groupby("mineral").head(n_specimens)["specimen"]
+        table = table[table["specimen"].isin(kept)]
+    if n_spectra:
+        table = table.groupby("mineral").head(n_spectra)
+    return Split(split.repeat, split.fold, np.sort(table.index.to_numpy()), split.test)
+
+
 def validation_split(
     minerals, fraction: float = 0.1, groups=None, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import platform
 import time
-import warnings
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -27,17 +23,10 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from .. import parallel
 from ..data.spectra import Spectra
 from ..data.splits import Split
-from ..results import Cache, UserError, cache_folder
-
-# TensorFlow keeps some 30 MB of each fit; loky starts a new worker in time, and need not say so.
-warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-
-#: How often in a row workers may die without a single fit finished in between.
-MAX_RESTARTS = 3
-#: How long, in seconds, to wait for a Dask scheduler's first worker.
-WAIT_FOR_WORKERS = 60
+from ..results import Cache, cache_folder
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ def cross_validate(
     *,
     groups: str | None = None,
     seed: int = 0,
-    n_jobs: int = 2,
+    n_jobs: int | None = None,
     scheduler: str | None = None,
     cache: bool | str | Path = True,
     quiet: bool = False,
@@ -105,7 +94,8 @@ def cross_validate(
         groups: column of ``Spectra.meta`` to pass to models whose ``fit`` takes ``groups``.
         seed: each fit's ``random_state`` is drawn from it, the repeat and the fold: the same for
             all models.
-        n_jobs: local processes, of one thread each; 1 stays in this process.
+        n_jobs: local processes, of one thread each; 1 stays in this process. By default two, or
+            one where joblib sees a single core.
         scheduler: address of a Dask scheduler to use in place of local processes; joblib leaves
             a cluster of a single worker aside and fits in this process.
         cache: keep fits in the package's cache folder, in this folder, or (False) nowhere.
@@ -125,11 +115,17 @@ def cross_validate(
     ]
     paths = [kept.path(*fit.decided_by()) for fit in fits]
     done = {i: found for i, path in enumerate(paths) if (found := kept.get(path))}
-    waiting = {i: fit for i, fit in enumerate(fits) if i not in done}
+    waiting = {
+        i: (fit.model, fit.X, fit.y, fit.split, fit.groups, fit.seed)
+        for i, fit in enumerate(fits)
+        if i not in done
+    }
     # Fits of earlier runs are ``initial``: they are not taken for speed.
     bar = tqdm(total=len(fits), initial=len(done), disable=quiet, unit="fit", smoothing=0)
     with bar:
-        for i, outcome in _run(waiting, n_jobs, scheduler):
+        for i, outcome in parallel.run(
+            fit_and_score, waiting, n_jobs or min(2, joblib.cpu_count()), scheduler
+        ):
             kept.put(paths[i], outcome)
             done[i] = outcome
             bar.update()
@@ -141,7 +137,7 @@ def cross_validate(
 
 
 def fit_and_score(
-    model: ClassifierMixin, X, y, split: Split, *, groups=None, seed: int = 0
+    model: ClassifierMixin, X, y, split: Split, groups=None, seed: int = 0
 ) -> dict[str, object]:
     """Train a clone of a model on one fold and score it on what the fold leaves out.
 
@@ -285,60 +281,3 @@ def _so_far(fits: list[_Fit], done: dict[int, dict], last: _Fit) -> str:
         if fits[i].protocol == last.protocol:
             accuracies.setdefault(fits[i].name, []).append(outcome["scores"]["accuracy"])
     return " · ".join(f"{name} {len(a)}: {np.mean(a):.3f}" for name, a in accuracies.items())
-
-
-# ---------------------------------------------------------------- the work
-
-
-def _run(fits: dict[int, _Fit], n_jobs: int, scheduler: str | None) -> Iterator:
-    """The outcomes as they come; when workers die, what is left is started again."""
-    left, deaths = dict(fits), 0
-    while left:
-        with _on_cluster(scheduler) if scheduler else _on_this_machine(n_jobs):
-            work = joblib.Parallel(batch_size=1, return_as="generator_unordered")(
-                joblib.delayed(_one)(i, fit.X, fit.y, fit.model, fit.split, fit.groups, fit.seed)
-                for i, fit in list(left.items())
-            )
-            try:
-                for i, outcome in work:
-                    deaths = 0
-                    del left[i]
-                    yield i, outcome
-            except (BrokenExecutor, CancelledError) as death:
-                deaths += 1
-                if deaths > MAX_RESTARTS:
-                    raise UserError(
-                        f"worker processes died {deaths} times in a row, without finishing one of "
-                        f"{len(left)} fits left: is there enough memory for as many workers?"
-                    ) from death
-
-
-def _one(i: int, X, y, model, split: Split, groups, seed: int) -> tuple[int, dict]:
-    return i, fit_and_score(model, X, y, split, groups=groups, seed=seed)
-
-
-def _on_this_machine(n_jobs: int):
-    return joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1)
-
-
-@contextmanager
-def _on_cluster(address: str) -> Iterator:
-    from distributed import Client  # half of this module's import time
-
-    try:
-        client = Client(address)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"no Dask scheduler answers at scheduler={address!r} ({error}): give the address that "
-            "`dask scheduler` prints when it starts, such as tcp://192.168.0.2:8786"
-        ) from error
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
-        except TimeoutError as error:
-            raise UserError(
-                f"no worker has joined the Dask scheduler at scheduler={address!r} in "
-                f"{WAIT_FOR_WORKERS} s: start some by `dask worker {address} --nthreads 1`"
-            ) from error
-        with joblib.parallel_config("dask", client=client, wait_for_workers_timeout=1):
-            yield

@@ -1,0 +1,360 @@
+"""Sweeps: one notebook for many values of its parameters, in parallel, taken up where it stopped.
+
+A sweep is a small YAML file (``notebooks/sweeps/*.yaml``)::
+
+    title: How wide must the network be?
+    notebook: experiment              # or the beginning of any notebook's name, such as 03
+    parameters:                       # grid, zip and list may stand together: all combinations
+      grid: {FILTERS: [8, 16], POOL: [2, 4]}
+      zip: {L2: [0.0001, 0.001], PATIENCE: [5, 10]}
+      list: [{SPLIT: random}, {SPLIT: specimen}]
+    repeats: 3                        # each of them for SEED 0, 1, 2
+    plot:
+      numbers: [accuracy, weights]    # names that the notebook gives its numbers
+      against: [FILTERS, POOL]        # one or two parameters
+      cost: [weights]                 # numbers to draw the first one against
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import yaml
+from tqdm.auto import tqdm
+
+from . import data, notebooks, parallel, results
+from .results import UserError
+
+#: Keys of a sweep's file, and of the parts that have keys of their own.
+KEYS = {
+    "": ("title", "notebook", "parameters", "repeats", "plot"),
+    "parameters": ("grid", "zip", "list"),
+    "plot": ("numbers", "against", "cost"),
+}
+#: Kernels of one thread each: as many of them as cores do not get in each other's way.
+ONE_THREAD = {
+    name: "1"
+    for name in (
+        "LOKY_MAX_CPU_COUNT",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "TF_NUM_INTRAOP_THREADS",
+        "TF_NUM_INTEROP_THREADS",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is to be run, and drawn.
+
+    Attributes:
+        name: of the folder of its results.
+        title: a heading.
+        path: of the notebook.
+        runs: parameters of each run, those of one run in a dict.
+        numbers: names of the numbers to draw.
+        against: names of the parameters to draw them against, one or two.
+        cost: names of numbers to draw the first one against.
+    """
+
+    name: str
+    title: str
+    path: Path
+    runs: list[dict[str, object]]
+    numbers: list[str]
+    against: list[str]
+    cost: list[str]
+
+
+def read(path: Path) -> Sweep:
+    """A sweep from its YAML file.
+
+    Raises:
+        UserError: in a sentence, for a file that is not YAML, a key, parameter, notebook or number
+            that is not known, a value of the wrong type, and a sweep without runs.
+    """
+    try:
+        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is not text"
+        raise UserError(f"{path}{line}: this is not YAML ({problem})") from error
+    _check_keys(path, "", text)
+    for part in ("parameters", "plot"):
+        _check_keys(path, part, text.get(part, {}))
+    for key in ("notebook", "parameters"):
+        if key not in text:
+            raise UserError(f"{path}: the key {key!r} is missing")
+    plot = text.get("plot", {})
+    try:
+        return build(
+            str(text["notebook"]),
+            _combinations(text["parameters"]),
+            text.get("repeats", 1),
+            name=path.stem,
+            title=text.get("title"),
+            numbers=plot.get("numbers", []),
+            against=plot.get("against", []),
+            cost=plot.get("cost", []),
+        )
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def build(
+    notebook: str,
+    combinations: list[dict],
+    repeats: int = 1,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    numbers=(),
+    against=(),
+    cost=(),
+) -> Sweep:
+    """A sweep of a notebook.
+
+    Args:
+        notebook: its name, or how the name begins.
+        combinations: values of the parameters, one dict for each run.
+        repeats: runs each of them for as many values of ``SEED``, from 0.
+        numbers: to draw; by default the first one of the notebook.
+        against: one or two parameters (or one number) to draw them against; by default the first
+            two parameters with several values.
+        cost: numbers to draw the first one against.
+        name: of the folder of its results; by default the notebook's.
+        title: by default the notebook's.
+
+    Raises:
+        UserError: as ``read``.
+    """
+    path, *others = notebooks.find([notebook], everywhere=True)
+    if others:
+        raise UserError(f"{notebook!r} begins more than one notebook's name")
+    if type(repeats) is not int or repeats < 1:
+        raise UserError(f"repeats = {repeats!r}: give a whole number from 1")
+    if "SEED" in {name for values in combinations for name in values} and repeats > 1:
+        raise UserError(
+            "SEED is among the parameters, and repeats would set it, too: leave one out"
+        )
+    if repeats > 1:
+        combinations = [own | {"SEED": seed} for own in combinations for seed in range(repeats)]
+    # each value is read as it would be from the command line: of the default's type, or refused
+    runs = [
+        notebooks.assign([path], {name: str(value) for name, value in own.items()})[path]
+        for own in combinations
+    ]
+    runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
+    known = notebooks.numbers(path)["name"].tolist()
+    _check_known([*numbers, *cost], known, f"a number of {path.stem}")
+    swept = list(dict.fromkeys(name for own in runs for name in own))
+    _check_known(against, [*swept, *known], "a parameter of this sweep")
+    several = [n for n in swept if n != "SEED" and len({str(own.get(n)) for own in runs}) > 1]
+    return Sweep(
+        name or path.stem,
+        title or notebooks.title_and_question(path)[0],
+        path,
+        runs,
+        list(numbers) or known[:1],
+        list(against)[:2] or several[:2] or swept[:1],
+        list(cost),
+    )
+
+
+def _check_keys(path: Path, part: str, found) -> None:
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: {part or 'the file'} must have the keys {', '.join(KEYS[part])}")
+    try:
+        _check_known(found, KEYS[part], "a key here")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _check_known(names, known, what: str) -> None:
+    """Refuse a name that is not known, with the nearest that is."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            meant = f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+            raise UserError(f"{name!r} is not {what}{meant}")
+
+
+def _combinations(parts: dict) -> list[dict]:
+    """All combinations of the rows of ``grid``, ``zip`` and ``list``."""
+    for part in ("grid", "zip"):
+        for name, values in parts.get(part, {}).items():
+            if not isinstance(values, list) or not values:
+                raise UserError(f"{name} has no list of values: give it, such as [1, 2]")
+    grid, zipped, rows = (parts.get(part) for part in KEYS["parameters"])
+    if zipped and len({len(values) for values in zipped.values()}) > 1:
+        raise UserError(f"the lists of zip ({', '.join(zipped)}) differ in length")
+    if "list" in parts and not (rows and all(isinstance(row, dict) for row in rows)):
+        raise UserError("list must hold combinations, such as [{SEED: 0}, {SEED: 1}]")
+    factors = [[{name: value} for value in values] for name, values in (grid or {}).items()]
+    if zipped:
+        columns = zip(*zipped.values(), strict=True)
+        factors.append([dict(zip(zipped, row, strict=True)) for row in columns])
+    if rows:
+        factors.append(rows)
+    if not factors:
+        raise UserError("parameters holds no values: give a grid, a zip or a list")
+    return [{k: v for part in parts for k, v in part.items()} for parts in product(*factors)]
+
+
+# ---------------------------------------------------------------- the runs
+
+
+def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = None) -> pd.DataFrame:
+    """Run what has not been run yet; returns ``numbers.csv``, which is written after each run.
+
+    An executed notebook is kept as ``run-KEY.ipynb``, whole or not at all. Its key is made of the
+    notebook's code, its parameters, the data and the version of the package.
+
+    Args:
+        sweep: what to run.
+        folder: of the results; runs that are there already are not made again.
+        n_jobs: kernels at a time, of one thread each, at most one for each core.
+        scheduler: address of a Dask cluster to run on instead, whose workers have this repository
+            (and the archive) at the same path.
+
+    Returns:
+        A row per run and number: ``run``, a column per parameter, ``number``, ``value``, ``unit``,
+        ``minutes``, ``error``. A run that failed has one row, without a number.
+    """
+    keys = _keys(sweep)
+    done = {key: path for key in keys if (path := folder / f"{key}.ipynb").exists()}
+    left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
+    n_jobs = min(n_jobs, joblib.cpu_count())
+    minutes = [notebooks.minutes(path) for path in done.values()]
+    rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min" if minutes else ""
+    print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
+    errors = {}
+    bar = tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0)
+    with bar:
+        for key, (text, error) in parallel.run(execute, left, n_jobs, scheduler):
+            errors[key] = error
+            name = f"{key}.failed.ipynb" if error else f"{key}.ipynb"
+            results.write_text(folder / name, text)
+            if error:
+                bar.write(error)
+            else:
+                (folder / f"{key}.failed.ipynb").unlink(missing_ok=True)
+            _write_numbers(keys, errors, folder)
+            bar.update()
+    return _write_numbers(keys, errors, folder)
+
+
+def execute(path: str, values: dict) -> tuple[str, str]:
+    """Run a notebook in a kernel of one thread; its text, and the error if it failed."""
+    os.environ.update(ONE_THREAD)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "run.ipynb"
+        try:
+            notebooks.execute(Path(path), output, values)
+        except notebooks.NotebookFailed as failure:
+            return output.read_text(encoding="utf-8"), str(failure)
+        return output.read_text(encoding="utf-8"), ""
+
+
+def _keys(sweep: Sweep) -> dict[str, dict]:
+    """Key of each run → its parameters."""
+    code = [cell.source for cell in notebooks.code_cells(sweep.path)]
+    about = [code, version("fmcnn-companion"), results.CODE_VERSION]
+    sources = {str(own.get("DATA", "atlas")) for own in sweep.runs}
+    spectra = {source: data.load(source) for source in sources}
+    known = {source: joblib.hash([own.X, own.minerals]) for source, own in spectra.items()}
+    keys = {}
+    for own in sweep.runs:
+        spectra_of_run = known[str(own.get("DATA", "atlas"))]  # wherever their archive lies
+        key = joblib.hash([*about, own | {"DATA": spectra_of_run}])
+        keys[f"run-{key[:10]}"] = own
+    return keys
+
+
+def _write_numbers(keys: dict[str, dict], errors: dict[str, str], folder: Path) -> pd.DataFrame:
+    rows = []
+    for key, values in keys.items():
+        path = folder / f"{key}.ipynb"
+        row = {"run": key, **values}
+        if path.exists():
+            row["minutes"] = round(notebooks.minutes(path), 3)
+            found = notebooks.numbers(path)[["name", "value", "unit"]]
+            numbers = found.rename(columns={"name": "number"}).to_dict("records")
+            rows += [row | number for number in numbers]
+        elif key in errors:
+            rows.append(row | {"error": errors[key]})
+    names = list(dict.fromkeys(name for values in keys.values() for name in values))
+    columns = ["run", *names, "number", "value", "unit", "minutes", "error"]
+    table = pd.DataFrame(rows, columns=columns)
+    results.write_text(folder / "numbers.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table
+
+
+def summarise(sweep: Sweep, folder: Path) -> Path:
+    """The executed summary notebook of a sweep's ``numbers.csv``, beside it."""
+    about = {"title": sweep.title, "notebook": sweep.path.stem}
+    about |= {"numbers": sweep.numbers, "against": sweep.against, "cost": sweep.cost}
+    results.write_text(folder / "sweep.yaml", yaml.safe_dump(about, sort_keys=False))
+    output = folder / "summary.ipynb"
+    (summary,) = notebooks.find(["summary"], everywhere=True)
+    notebooks.execute(summary, output, {"FOLDER": str(folder.resolve())})
+    return output
+
+
+# ---------------------------------------------------------------- what was found
+
+
+@dataclass(frozen=True)
+class Found:
+    """The numbers of a sweep, read from its folder.
+
+    Attributes:
+        about: ``title``, ``notebook``, ``numbers``, ``against``, ``cost``: see ``Sweep``.
+        table: a row per run that ended well: its parameters, and a column per number.
+        failed: ``run``, its parameters and ``error`` of those that failed.
+        parameters: names of the parameters that have several values, without ``SEED``.
+    """
+
+    about: dict
+    table: pd.DataFrame
+    failed: pd.DataFrame
+    parameters: list[str]
+
+    def best(self) -> pd.DataFrame:
+        """Mean, standard deviation and count of the first number for each setting, best first."""
+        first = self.about["numbers"][0]
+        settings = self.table.groupby(self.parameters or "run", dropna=False)[first]
+        found = settings.agg(["mean", "std", "count"]).sort_values("mean", ascending=False)
+        return found.rename(columns={"count": "runs"}).reset_index().round(4)
+
+
+def load(folder: str | Path) -> Found:
+    """What a sweep has left in its folder.
+
+    Raises:
+        FileNotFoundError: if there is no sweep.
+    """
+    folder = Path(folder)
+    for name in ("sweep.yaml", "numbers.csv"):
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"{folder / name} is missing: give the folder of a sweep")
+    about = yaml.safe_load((folder / "sweep.yaml").read_text(encoding="utf-8"))
+    rows = pd.read_csv(folder / "numbers.csv")
+    names = list(rows.columns[1 : rows.columns.get_loc("number")])
+    good = rows[rows["number"].notna()]
+    runs = good.drop_duplicates("run").set_index("run")[[*names, "minutes"]]
+    values = good.pivot(index="run", columns="number", values="value")
+    failed = rows.loc[rows["number"].isna(), ["run", *names, "error"]]
+    several = [name for name in names if name != "SEED" and len(runs[name].unique()) > 1]
+    return Found(about, runs.join(values).reset_index(), failed, several)
