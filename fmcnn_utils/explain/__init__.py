@@ -13,7 +13,7 @@
 
 from . import metrics
 from .attribution import METHODS, attribute, centres
-from .deconvolution import RECTIFIERS, deconvolve
+from .deconvolution import deconvolve
 from .experiments import (
     LAYERS,
     SHOWN_TESTS,
