@@ -503,32 +503,41 @@ def errors(table: pd.DataFrame) -> Figure:
 
 
 def returned_signals(
-    grid, top: np.ndarray, bottom: np.ndarray, titles, ylabels, source: str, mark=None
+    grid, upper: np.ndarray, lower: np.ndarray, titles, labels, source: str, mark=None
 ) -> Figure:
-    """Spectra or signals above, and signals below, a column for each (Figure 5).
+    """Spectra or signals, and below each one a signal; two such pairs in a row (Figure 5).
 
     Args:
         grid: Raman shift, (points,).
-        top: (n, points), each scaled to its largest size.
-        bottom: the same.
-        titles: of the columns.
-        ylabels: of the two rows.
+        upper: (n, points), each scaled to its largest size.
+        lower: the same.
+        titles: of the pairs.
+        labels: of the upper and the lower ones.
         source: what networks and spectra these are.
-        mark: called as ``mark(ax, column)`` to add what is known of the spectrum.
+        mark: called as ``mark(ax, i)`` to add what is known of a spectrum, with labels.
     """
-    size = (3.4 * len(top), 5)
-    fig, axes = plt.subplots(2, len(top), figsize=size, sharex=True, squeeze=False)
-    for row, (signals, colour) in enumerate(((top, PALETTE[0]), (bottom, PALETTE[4]))):
-        for column, (ax, signal) in enumerate(zip(axes[row], signals, strict=True)):
+    rows = 2 * ((len(titles) + 1) // 2)
+    size = {"figsize": (9, 1.9 * rows), "sharex": True, "layout": "constrained"}
+    fig, axes = plt.subplots(rows, 2, **size)
+    for ax in axes[:, 1][-2:] if len(titles) % 2 else ():
+        ax.remove()
+    for i, title in enumerate(titles):
+        pair = axes[i // 2 * 2 : i // 2 * 2 + 2, i % 2]
+        for ax, signals, label, colour in zip(
+            pair, (upper, lower), labels, (PALETTE[0], PALETTE[4]), strict=True
+        ):
             if mark is not None:
-                mark(ax, column)
-            ax.plot(grid, signal / np.abs(signal).max(), color=colour)
-        axes[row, 0].set_ylabel(ylabels[row])
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, fontsize=11, pad=10)
-    plt.setp(axes[1], xlabel=SHIFT)
-    fig.suptitle(source)
-    fig.tight_layout()
+                mark(ax, i)
+            ax.plot(grid, signals[i] / np.abs(signals[i]).max(), color=colour, label=label)
+            ax.set_yticks([0, 1] if signals[i].min() >= 0 else [-1, 0, 1])
+        pair[0].set_title(title, fontsize=11, pad=10)
+    plt.setp(axes[-1], xlabel=SHIFT)
+    marks = {}
+    for ax in axes[:2, 0]:
+        handles, names = ax.get_legend_handles_labels()
+        marks |= dict(zip(names, handles, strict=True))
+    fig.legend(marks.values(), marks, loc="outside lower center", ncols=4, fontsize=9)
+    fig.suptitle(source, fontsize=11)
     return fig
 
 
@@ -542,38 +551,50 @@ def attributions(grid, spectrum, importances: dict[str, np.ndarray], title: str)
         title: of the figure.
     """
     rows = len(importances)
-    fig, axes = plt.subplots(rows, 1, figsize=(9, 1.15 * rows), sharex=True)
+    size = {"figsize": (9, 1.1 * rows), "sharex": True, "layout": "constrained"}
+    fig, axes = plt.subplots(rows, 1, **size)
     for ax, (method, importance) in zip(axes, importances.items(), strict=True):
         size = np.abs(importance).max() or 1  # Grad-CAM may have nothing to show
-        ax.fill_between(grid, importance / size, color=PALETTE[4])
-        ax.plot(grid, spectrum, color="0.4", linewidth=0.8)
+        ax.fill_between(grid, importance / size, color=PALETTE[4], label="importance")
+        ax.plot(grid, spectrum, color="0.4", linewidth=0.8, label="√ spectrum")
         ax.set_yticks([])
-        ax.set_ylabel(method, rotation=0, ha="right", va="center")
+        ax.set_ylabel(
+            method.replace(" gradients", "\ngradients"), rotation=0, ha="right", va="center"
+        )
     axes[-1].set_xlabel(SHIFT)
-    axes[0].set_title(title)
+    handles = axes[0].get_legend_handles_labels()
+    fig.legend(*handles, loc="outside lower center", ncols=2, fontsize=9)
+    fig.suptitle(title, fontsize=11)
     return fig
 
 
-def test_results(tests: pd.DataFrame, titles: dict[str, str], methods) -> Figure:
-    """Some tests of explanations: a bar per method, with the spread over the folds.
+def test_results(tests: pd.DataFrame, names, methods) -> Figure:
+    """Four tests of explanations: a bar per method, with the spread over the folds.
 
     Args:
         tests: ``attribution.csv``.
-        titles: test → title of its panel.
-        methods: rows of the figure; the deconvolution is coloured, the spectrum a dotted line.
+        names: of the tests.
+        methods: rows of the figure; the deconvolution is hatched, the spectrum a dotted line.
     """
     folds = tests.groupby(["test", "method"])["value"].agg(["mean", "std"])
     methods = list(methods)
-    colours = [PALETTE[4 if method == "deconvolution" else 3] for method in methods]
-    size = {"figsize": (13, 3.4), "sharey": True, "layout": "constrained"}
-    fig, axes = plt.subplots(1, len(titles), **size)
-    for ax, (test, title) in zip(axes, titles.items(), strict=True):
+    size = {"figsize": (9, 0.8 + 0.55 * len(methods)), "layout": "constrained"}
+    fig, axes = plt.subplots(2, 2, sharex=True, sharey=True, **size)
+    for ax, test in zip(axes.flat, names, strict=True):
         own = folds.loc[test].reindex(methods)
-        ax.barh(methods, own["mean"], xerr=own["std"], color=colours, edgecolor="k")
-        ax.axvline(own.loc["spectrum", "mean"], color="k", linestyle=":")
-        ax.set(title=title, xlim=(0, 1.05))
-    axes[0].invert_yaxis()
-    fig.suptitle(f"RRUFF, {tests['fold'].nunique()} folds; dotted: the spectrum itself")
+        bars = ax.barh(methods, own["mean"], xerr=own["std"], color=PALETTE[3], ec="k")
+        bars[methods.index("deconvolution")].set(facecolor=PALETTE[4], hatch="//")
+        itself = ax.axvline(own.loc["spectrum", "mean"], color="k", linestyle=":")
+        ax.axvline(0, color="k", linewidth=0.8)
+        ax.set_title(test, fontsize=11)
+        ax.tick_params(labelsize=9)
+    lowest = (folds["mean"] - folds["std"]).loc[list(names)].min()
+    axes[0, 0].set_xlim(min(0, 1.1 * lowest), 1.05)
+    axes[0, 0].invert_yaxis()
+    marks = {"deconvolution": bars[methods.index("deconvolution")], "other methods": bars[-1]}
+    marks |= {"value of the spectrum": itself, "± sd over the folds": bars.errorbar}
+    fig.legend(marks.values(), marks, loc="outside lower center", ncols=4, fontsize=9)
+    fig.suptitle(f"RRUFF, {tests['fold'].nunique()} folds", fontsize=11)
     return fig
 
 

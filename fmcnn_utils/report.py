@@ -247,27 +247,18 @@ def draw_figures(spectra: data.Spectra) -> None:
 
 
 def _explanations(curated: data.Spectra) -> dict:
-    """The figures of notebook 05: of the kept network, on medoids that it has not seen."""
+    """The figures of notebooks 05 and 06: the kept network's, on medoids held out, and of tests."""
     pre = models.load_pretrained()
     known = pre.rows_held_out(curated)
     minerals = list(paper.FIGURE_5_MINERALS)
     shown = [data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]
-    spectra, source = curated.take(shown), f"network trained on RRUFF · {curated.source}"
-    x = pre.network.as_input(spectra.X)[..., 0]
-    signal = explain.deconvolve(pre.network, spectra.X)
-    untrained = explain.never_trained(pre.network, curated.X[::5], seed=1)
-    silent = explain.deconvolve(untrained, spectra.X)
-    first = {m: explain.attribute(m, pre.network, spectra.X[:1])[0] for m in explain.METHODS}
-    rows, trained = ["√ spectrum", "returned from pool"], ["trained", "never trained"]
+    X, labels = curated.X[shown], ["√ spectrum", "returned from pool"]
+    x, signal = pre.network.as_input(X)[..., 0], explain.deconvolve(pre.network, X)
+    source = f"network trained on RRUFF · spectra: {curated.source}"
+    tests, methods = results.read("attribution"), [*explain.METHODS, "random"]
     return {
         "figure_5_deconvolution": plots.returned_signals(
-            curated.grid, x, signal, minerals, rows, source
+            curated.grid, x, signal, minerals, labels, source
         ),
-        "untrained_deconvolution": plots.returned_signals(
-            curated.grid, signal, silent, minerals, trained, source
-        ),
-        "methods": plots.attributions(curated.grid, x[0], first, f"{minerals[0]} · {source}"),
-        "faithfulness": plots.test_results(
-            results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
-        ),
+        "faithfulness": plots.test_results(tests, explain.SHOWN_TESTS, methods),
     }

@@ -36,13 +36,10 @@ def random_fmcnn(slope, points=60, **settings):
     return classifier(model, **settings)
 
 
-def test_switches_and_unpooling_by_hand():
-    maps = tf.constant([[[1.0], [3.0], [2.0], [5.0], [4.0], [9.0], [7.0]]])
-    pooled, position = explain.switches(maps, 3)
-    assert pooled.numpy()[0, :, 0].tolist() == [3, 9]  # the 7 is beyond the last whole window
-    assert position.numpy()[0, :, 0].tolist() == [1, 2]
-    back = explain.unpool(pooled, position, 3, 7)
-    assert back.numpy()[0, :, 0].tolist() == [0, 3, 0, 0, 0, 9, 0]
+def test_unpooling_by_hand():
+    network = small(layers.MaxPooling1D(3, name="pool"), points=7)
+    back = explain.deconvolve(network, [[1.0, 3, 2, 5, 4, 9, 7]])
+    assert back.tolist() == [[0, 3, 0, 0, 0, 9, 0]]  # the 7 is beyond the last whole window
 
 
 def test_one_convolution_and_a_pool_by_hand():

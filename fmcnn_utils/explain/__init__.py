@@ -1,7 +1,7 @@
 """Explanations: which points of a spectrum matter to FMCNN, and whether that can be believed.
 
 ======================  ==========================================================================
-``deconvolve``          the paper's deconvolution network; ``switches``, ``unpool`` are steps of it
+``deconvolve``          the paper's deconvolution network
 ``attribute``           importance of each point by one of ``METHODS``; ``centres`` of a layer
 ``metrics``             measures of whether an importance shows what the network uses
 ``run``, ``summary``    all methods in all tests, on folds of the protocol
@@ -13,7 +13,7 @@
 
 from . import metrics
 from .attribution import METHODS, attribute, centres
-from .deconvolution import RECTIFIERS, deconvolve, switches, unpool
+from .deconvolution import deconvolve
 from .experiments import (
     LAYERS,
     SHOWN_TESTS,

@@ -31,39 +31,6 @@ RECTIFIERS = ("leaky", "relu", "none")
 BATCH = 256
 
 
-def switches(maps, size: int):
-    """Where each maximum of a non-overlapping max-pool sits.
-
-    Args:
-        maps: what goes into the pool, (n, length, channels).
-        size: of the pool; points beyond the last whole window are left out, as the pool does.
-
-    Returns:
-        ``(pooled, position)``, both (n, length // size, channels); ``position`` is the offset
-        0…size−1 inside the window, the first one of equal maxima.
-    """
-    n, length, channels = maps.shape
-    windows = maps[:, : length // size * size]
-    windows = models.tf.reshape(windows, (n, length // size, size, channels))
-    position = models.tf.argmax(windows, axis=2, output_type=models.tf.int32)
-    return models.tf.reduce_max(windows, axis=2), position
-
-
-def unpool(pooled, position, size: int, length: int):
-    """Each value of ``pooled`` at its recorded position in (n, length, channels), zeros elsewhere.
-
-    Args:
-        pooled: (n, length // size, channels).
-        position: as ``switches`` returns it.
-        size: of the pool.
-        length: points of the map that went into the pool.
-    """
-    n, windows, channels = pooled.shape
-    at = models.tf.one_hot(position, size, axis=2, dtype=pooled.dtype)
-    signal = models.tf.reshape(at * pooled[:, :, None], (n, windows * size, channels))
-    return models.tf.pad(signal, [[0, 0], [0, length - windows * size], [0, 0]])
-
-
 def deconvolve(
     classifier: models.FMCNNClassifier,
     X,
@@ -130,9 +97,12 @@ def _step_back(step, signal, maps: list, rectifier: str) -> list:
         shape, (stride,), padding = tf.shape(maps[0]), step.strides, step.padding.upper()
         return [tf.nn.conv1d_transpose(signal, step.kernel, shape, stride, padding)]
     if isinstance(step, layers.MaxPooling1D):
-        (size,) = step.pool_size
-        _, position = switches(maps[0], size)
-        return [unpool(signal, position, size, maps[0].shape[1])]
+        (size,), (n, length, channels) = step.pool_size, maps[0].shape
+        whole = length // size * size  # the pool leaves out the points beyond the last window
+        windows = tf.reshape(maps[0][:, :whole], (n, -1, size, channels))
+        there = tf.one_hot(tf.argmax(windows, axis=2), size, axis=2, dtype=signal.dtype)
+        back = tf.reshape(there * signal[:, :, None], (n, whole, channels))
+        return [tf.pad(back, [[0, 0], [0, length - whole], [0, 0]])]
     if isinstance(step, layers.BatchNormalization):
         return [signal * step.gamma / tf.sqrt(step.moving_variance + step.epsilon)]
     if isinstance(step, layers.LeakyReLU):
