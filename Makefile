@@ -33,8 +33,8 @@ paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA
 site: $(STAMP)  ## pages of the committed notebooks: build/site/index.html
 	@$(COMMAND) site
 
-sweep: $(STAMP)  ## a notebook for several values  NOTEBOOK=03 P="SEED 0 1 2"
-	@$(COMMAND) sweep $(NOTEBOOK) -p $(P)
+sweep: $(STAMP)  ## a notebook for many values  FILE=notebooks/sweeps/width.yaml  [DATA= JOBS= SCHEDULER=]
+	@$(COMMAND) sweep "$(FILE)" $(DATA_OPTION) $(FITS)
 
 notebooks: $(STAMP)  ## refresh the committed outputs
 	@$(COMMAND) notebooks

@@ -28,7 +28,7 @@ def paper(args) -> int:
     Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
     any time: the next run goes on where it was. With names of notebooks, only these are run.
     """
-    from . import data, notebooks, report
+    from . import data, notebooks, report, scoreboard
     from .evaluation import protocol
 
     own = {"DATA": args.data, "PROFILE": "full", "SEED": str(protocol.SEED)}
@@ -43,7 +43,7 @@ def paper(args) -> int:
         protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
         _write_curation(args.data)
         _write_explanations(spectra, args.jobs)
-        report.update_readme()
+        scoreboard.update_readme()
         report.draw_figures(spectra)
     return _run_all(values, BUILD / "paper")
 
@@ -123,41 +123,35 @@ def _failed(failure, output: Path) -> int:
 
 
 def sweep(args) -> int:
-    """Run a notebook for every combination of values: build/sweep/NOTEBOOK/claims.csv."""
-    import pandas as pd
+    """Run a notebook for many values of its parameters: build/sweep/NAME.
 
-    from . import notebooks
+    They stand in a YAML file (see notebooks/sweeps), or behind -p. It may be stopped at any time:
+    the next run goes on where it was.
+    """
+    from . import site, sweep
 
-    path, *others = notebooks.find([args.notebook])
-    if others:
-        raise UserError(f"{args.notebook!r} begins more than one notebook's name")
     texts = {name: values for name, *values in args.parameter}
     if len(texts) < len(args.parameter) or not all(texts.values()):
         raise UserError("each -p takes a name, once, and the values to try, e.g. -p SEED 0 1 2")
-    combinations = itertools.product(*texts.values())
-    runs = [  # all of them are read before the first is run
-        notebooks.assign([path], dict(zip(texts, values, strict=True)))[path]
-        for values in combinations
-    ]
-    folder = BUILD / "sweep" / path.stem
-    shutil.rmtree(folder, ignore_errors=True)
-    rows, problems = [], 0
-    for i, values in enumerate(runs, start=1):
-        said = {name: str(value) for name, value in values.items()}
-        print(f"{i}/{len(runs)} {said}", flush=True)
-        output = folder / f"run-{i:03d}.ipynb"
-        row = {"run": output.stem, **said, "problem": None}
-        try:
-            notebooks.execute(path, output, values)
-        except notebooks.NotebookFailed as failure:  # one that fails is a result, too
-            row["problem"], problems = str(failure), 1
-            print(failure, flush=True)
-        rows += [row | claim for claim in notebooks.claims(output).to_dict("records") or [{}]]
-    columns = ["run", *texts, "number", "value", "low", "high", "problem"]
-    table = pd.DataFrame(rows, columns=columns)
-    table.to_csv(folder / "claims.csv", index=False)
-    print(f"\n{table.drop(columns='problem').to_string(index=False)}\n\n{folder / 'claims.csv'}")
-    return problems
+    given = {"DATA": args.data} if args.data else {}
+    if args.sweep.endswith((".yaml", ".yml")):
+        if texts:
+            raise UserError(f"-p is for a notebook: write the values into {args.sweep}")
+        plan = sweep.read(Path(args.sweep), given)
+    else:
+        combinations = itertools.product(*texts.values())
+        runs = [given | dict(zip(texts, values, strict=True)) for values in combinations]
+        plan = sweep.build(args.sweep, runs)
+    folder = BUILD / "sweep" / plan.name
+    table = sweep.run(plan, folder, args.jobs, args.scheduler)
+    print(f"Numbers: {folder / 'numbers.csv'}", flush=True)
+    if (failed := table["error"].notna().sum()) == len(plan.runs):
+        print("No run ended well, so there is nothing to draw.", file=sys.stderr)
+        return 1
+    summary = sweep.summarise(plan, folder)
+    executed = [summary, *(path for path in sorted(folder.glob("run-*.ipynb")))]
+    print(f"To read: {site.of_sweep(folder / 'pages', plan.title, executed)}")
+    return int(failed > 0)
 
 
 def refresh(args) -> int:
@@ -201,12 +195,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
             "-p", nargs=2, help="a parameter of a notebook; may be repeated", **pair
         )
     # argparse's own usage puts NOTEBOOK behind -p, which would take it for a value.
-    of["sweep"].usage = "python -m fmcnn_utils sweep NOTEBOOK -p NAME VALUE ... [-p ...]"
-    of["sweep"].add_argument("notebook", metavar="NOTEBOOK", help="e.g. 03")
-    of["sweep"].add_argument("-p", nargs="+", required=True, help="values to try", **pair)
+    use = "python -m fmcnn_utils sweep {} [--data DATA] [--jobs JOBS] [--scheduler SCHEDULER]"
+    texts = "FILE.yaml", "NOTEBOOK -p NAME VALUE ... [-p ...]"
+    of["sweep"].usage = "\n       ".join(map(use.format, texts))
+    of["sweep"].add_argument("sweep", metavar="FILE or NOTEBOOK", help="e.g. 03")
+    of["sweep"].add_argument("-p", nargs="+", help="values to try", **pair)
+    of["sweep"].add_argument("--data", help="atlas, rruff, or a path, for all runs")
     of["paper"].add_argument("--repeats", type=int, choices=range(1, 11), default=10)
-    of["paper"].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
-    of["paper"].add_argument("--scheduler", help="address of a Dask cluster to fit on")
+    for name in ("paper", "sweep"):
+        of[name].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
+        of[name].add_argument("--scheduler", help="address of a Dask cluster to run on")
     return parser.parse_args(argv)
 
 

@@ -24,12 +24,6 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 #: Otherwise a kernel warns that its connection to this very process is not encrypted.
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 
-#: What ``claims.check`` prints.
-_CLAIM = re.compile(
-    r"^(?P<number>.+): ≈(?P<value>[-\d.]+), expected (?P<low>[-\d.]+)–(?P<high>[-\d.]+): ok$",
-    re.MULTILINE,
-)
-
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # NotebookFailed says what failed
 # The kernels' debugger otherwise begins with a warning about frozen modules.
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
@@ -197,22 +191,6 @@ def shown(path: Path) -> list[Number]:
 def numbers(path: Path) -> pd.DataFrame:
     """The same as a table, with the fields of ``numbers.Number`` as columns."""
     return pd.DataFrame(shown(path), columns=Number._fields)
-
-
-def claims(path: Path) -> pd.DataFrame:
-    """The checked numbers printed in an executed notebook, in order.
-
-    Returns:
-        One row per number, all strings: ``number`` (its name), ``value``, ``low``, ``high``.
-    """
-    text = "\n".join(
-        output.text
-        for cell in nbformat.read(path, as_version=4).cells
-        for output in cell.get("outputs", [])
-        if output.output_type == "stream"
-    )
-    rows = [match.groupdict() for match in _CLAIM.finditer(text)]
-    return pd.DataFrame(rows, columns=["number", "value", "low", "high"])
 
 
 def title_and_question(path: Path) -> tuple[str, str]:

@@ -33,12 +33,21 @@ class Number(NamedTuple):
 
     def text(self, value: float) -> str:
         """A value with the digits and the unit of this number."""
-        return f"{value:.{self.digits}f} {self.unit}".strip()
+        return f"{value:,.{self.digits}f} {self.unit}".strip()
 
     @property
     def expected(self) -> str:
         """The range as a text, empty where there is none."""
-        return "" if self.low is None else f"{self.low:.{self.digits}f} to {self.text(self.high)}"
+        if self.low is None:
+            return ""
+        low, high = (self.text(end) for end in (self.low, self.high))
+        return high if low == high else f"{low.removesuffix(self.unit).rstrip()} to {high}"
+
+    @property
+    def shown(self) -> str:
+        """The value as a text, marked ``≈`` (see ``show``) unless only one value is expected."""
+        exact = self.low is not None and self.low == self.high
+        return ("" if exact else "≈") + self.text(self.value)
 
     @property
     def holds(self) -> bool:
@@ -60,7 +69,7 @@ def show(*numbers: Number) -> None:
     said = "; ".join(f"{n.name}: {n.text(n.value)} is outside of {n.expected}" for n in outside)
     if outside:
         raise AssertionError(f"what is said above does not hold here: {said}")
-    rows = [(n.name, f"≈{n.text(n.value)}", n.expected) for n in numbers]
+    rows = [(n.name, n.shown, n.expected) for n in numbers]
     table = pd.DataFrame(rows, columns=["number", "value", "expected"])
     kept = json.dumps([n._asdict() | {"value": float(n.value)} for n in numbers])
     shown = {"text/plain": table.to_string(index=False), "text/html": table.to_html(index=False)}

@@ -11,9 +11,6 @@ from . import data, explain, models, paper, plots, results
 from .data import chemistry
 from .evaluation import compare, protocol
 
-README = results.ROOT / "README.md"
-START, END = "<!-- results: written by `make paper` -->", "<!-- end of results -->"
-
 
 def mean_and_sd(summary: pd.DataFrame, model: str) -> str:
     """Accuracy ± standard deviation over the repeats, or a dash for a model that was not run.
@@ -80,24 +77,6 @@ def markdown(scores: pd.DataFrame) -> str:
         "points or as ratios.",
     ]
     return "\n".join(lines)
-
-
-def update_readme() -> None:
-    """Write the table between its two marks in the README.
-
-    Raises:
-        UserError: if they are not there once each, in this order.
-    """
-    text = README.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not end or START in after or END in before + after:
-        raise results.UserError(
-            f"{README.name} needs the lines `{START}` and `{END}` once each, in this order, to "
-            "show the results: put them in and run the command again"
-        )
-    body = markdown(results.read("scores"))
-    results.write_text(README, f"{before}{start}\n{body}\n{end}{after}")
 
 
 # ---------------------------------------------------------------- tables behind figures

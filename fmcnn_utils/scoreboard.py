@@ -10,7 +10,7 @@ import pandas as pd
 from . import paper, report, results
 from .evaluation import protocol
 
-#: The notebooks, as they are named in the last column.
+README = results.ROOT / "README.md"
 COLUMNS = ["about", "claim", "where", "measured", "verdict", "notebook"]
 
 
@@ -43,6 +43,36 @@ def markdown(folder: str = "notebooks/") -> str:
         link = f"[{row.notebook}]({folder}{path.name})"
         lines.append(f"| {row.claim}{where} | {row.measured} | **{row.verdict}** | {link} |")
     return "\n".join(lines)
+
+
+def update_readme() -> None:
+    """Write the scoreboard and Table I into the README, each between its two marks.
+
+    Raises:
+        UserError: if they are not there once each, in this order.
+    """
+    text = README.read_text(encoding="utf-8")
+    for name, body in blocks().items():
+        start, end = marks(name)
+        before, _, rest = text.partition(start)
+        _, found, after = rest.partition(end)
+        if not found or start in after or end in before + after:
+            raise results.UserError(
+                f"{README.name} needs the lines `{start}` and `{end}` once each, in this order, to "
+                "show the results: put them in and run the command again"
+            )
+        text = f"{before}{start}\n{body}\n{end}{after}"
+    results.write_text(README, text)
+
+
+def blocks() -> dict[str, str]:
+    """What the README shows of the kept tables, in Markdown."""
+    return {"scoreboard": markdown(), "results": report.markdown(results.read("scores"))}
+
+
+def marks(name: str) -> tuple[str, str]:
+    """The lines of the README above and below such a block."""
+    return f"<!-- {name}: written by `make paper` -->", f"<!-- end of {name} -->"
 
 
 def _data() -> list[tuple]:
@@ -213,7 +243,7 @@ def _picture() -> list[tuple]:
             "Conclusions",
             f"finds {found:.2f} of the inserted peaks that decide the answer; integrated gradients "
             f"{hits['integrated gradients']:.2f}, the spectrum {hits['spectrum']:.2f}",
-            "holds" if found > 0.9 else f"for {found:.0%} of them; other methods find more",
+            "holds" if found > 0.9 else f"for {100 * found:.0f} % of them; other methods find more",
             "06",
         ),
         (

@@ -36,18 +36,32 @@ def build(folder: Path, paths: list[Path], said: str, minutes: dict[str, float] 
     Returns:
         The path of the index.
     """
+    return _pages(folder, paths, _index(paths, said, minutes), ROOT)
+
+
+def of_sweep(folder: Path, title: str, paths: list[Path]) -> Path:
+    """Make the pages of a sweep: its executed notebooks, the summary first; returns its path."""
+    pages = "\n".join(f"notebooks/{path.stem}" for path in paths)
+    index = f"# {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
+    shutil.rmtree(folder, ignore_errors=True)
+    _pages(folder, paths, index)
+    return folder / "notebooks" / f"{paths[0].stem}.html"
+
+
+def _pages(folder: Path, paths: list[Path], index: str, root: Path | None = None) -> Path:
+    """Let Sphinx make pages of notebooks and of an index, and of the texts of the repository."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as made:
         source, pages = Path(made, "source"), Path(made, "pages")
-        # laid out as the repository is, so that links lead to pages
-        for name in ("README.md", "data/README.md", "docs/api.rst"):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, source / name)
-        shutil.copytree(ROOT / "figures", source / "figures")
-        (source / "notebooks").mkdir()
+        (source / "notebooks").mkdir(parents=True)
+        if root:  # laid out as the repository is, so that links lead to pages
+            for name in ("README.md", "data/README.md", "docs/api.rst"):
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(root / name, source / name)
+            shutil.copytree(root / "figures", source / "figures")
         for path in paths:
             nbformat.write(_shown(path), source / "notebooks" / path.name)
-        (source / "index.md").write_text(_index(paths, said, minutes), encoding="utf-8")
+        (source / "index.md").write_text(index, encoding="utf-8")
         command = ["-m", "sphinx", "-qN", "-c", ROOT / "docs", "-d", Path(made, "read")]
         # a process of its own: autodoc imports the package without TensorFlow
         subprocess.run([sys.executable, *command, source, pages], cwd=ROOT, check=True)

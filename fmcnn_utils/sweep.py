@@ -76,8 +76,8 @@ class Sweep:
     cost: list[str]
 
 
-def read(path: Path) -> Sweep:
-    """A sweep from its YAML file.
+def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
+    """A sweep from its YAML file; ``given`` are parameters of all its runs.
 
     Raises:
         UserError: in a sentence, for a file that is not YAML, a key, parameter, notebook or number
@@ -85,6 +85,8 @@ def read(path: Path) -> Sweep:
     """
     try:
         text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -100,7 +102,7 @@ def read(path: Path) -> Sweep:
     try:
         return build(
             str(text["notebook"]),
-            _combinations(text["parameters"]),
+            [own | (given or {}) for own in _combinations(text["parameters"])],
             text.get("repeats", 1),
             name=path.stem,
             title=text.get("title"),
@@ -193,6 +195,8 @@ def _check_known(names, known, what: str) -> None:
 def _combinations(parts: dict) -> list[dict]:
     """All combinations of the rows of ``grid``, ``zip`` and ``list``."""
     for part in ("grid", "zip"):
+        if not isinstance(parts.get(part, {}), dict):
+            raise UserError(f"{part} must hold parameters and their values, such as {{SEED: [0]}}")
         for name, values in parts.get(part, {}).items():
             if not isinstance(values, list) or not values:
                 raise UserError(f"{name} has no list of values: give it, such as [1, 2]")
@@ -286,7 +290,8 @@ def _write_numbers(keys: dict[str, dict], errors: dict[str, str], folder: Path) 
     rows = []
     for key, values in keys.items():
         path = folder / f"{key}.ipynb"
-        row = {"run": key, **values}
+        # of an archive the name is enough, and where it lies is nobody's business
+        row = {"run": key} | {k: Path(v).name if k == "DATA" else v for k, v in values.items()}
         if path.exists():
             row["minutes"] = round(notebooks.minutes(path), 3)
             found = notebooks.numbers(path)[["name", "value", "unit"]]
@@ -342,10 +347,14 @@ class Found:
 def load(folder: str | Path) -> Found:
     """What a sweep has left in its folder.
 
+    Args:
+        folder: its path, or the name of one that is kept in ``results/sweeps``.
+
     Raises:
         FileNotFoundError: if there is no sweep.
     """
-    folder = Path(folder)
+    kept = results.ROOT / "results" / "sweeps" / folder
+    folder = kept if kept.is_dir() else Path(folder)
     for name in ("sweep.yaml", "numbers.csv"):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder / name} is missing: give the folder of a sweep")

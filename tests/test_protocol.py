@@ -54,29 +54,13 @@ def test_nothing_is_kept_of_a_run_that_stops_half_way(small):
     assert list(small.iterdir()) == []
 
 
-def test_readme_table_of_one_repeat_counts_its_minerals(small, tmp_path, monkeypatch):
+def test_table_1_of_one_repeat_counts_its_minerals(small):
     scores = protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
     scores["best_epoch_accuracy"] = scores["epochs"] = 1.0
-    results.write(scores, "scores.csv")
-    readme = tmp_path / "README.md"
-    monkeypatch.setattr(report, "README", readme)
-    readme.write_text(f"above\n{report.START}\nold\n{report.END}\nbelow\n", encoding="utf-8")
-    report.update_readme()
-    text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"above\n{report.START}\n|")
-    assert text.endswith(f"{report.END}\nbelow\n")
+    text = report.markdown(scores)
     assert "one repeat; 30 fits" in text
     assert text.count("72 spectra of 6 minerals") == 2
-    assert not {"old", "nan", "±", "209"} & set(text.split())
-
-
-@pytest.mark.parametrize("marks", ["", report.END + report.START, 2 * (report.START + report.END)])
-def test_readme_without_its_marks_is_refused(marks, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "README", tmp_path / "README.md")
-    report.README.write_text(marks, encoding="utf-8")
-    with pytest.raises(results.UserError, match="once each, in this order"):
-        report.update_readme()
-    assert report.README.read_text(encoding="utf-8") == marks
+    assert not {"nan", "±", "209"} & set(text.split())
 
 
 def test_a_missing_table_or_figure_is_named_with_the_command_that_makes_it(small, monkeypatch):
@@ -143,12 +127,6 @@ def test_kept_scores_follow_from_the_kept_predictions(kind):
     folds = results.read(f"splits_{kind}").set_index("file")
     for repeat, part in predictions.groupby("repeat"):
         assert (folds.loc[part["file"], f"repeat_{repeat}"].to_numpy() == part["fold"]).all()
-
-
-def test_every_number_of_the_readme_table_follows_from_the_kept_scores():
-    text = report.README.read_text(encoding="utf-8")
-    shown = text.partition(report.START)[2].partition(report.END)[0].strip()
-    assert shown == report.markdown(results.read("scores"))
 
 
 def test_kept_results_are_small():
