@@ -112,21 +112,13 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     It starts in its own folder, as it does in JupyterLab and under nbval.
 
     Raises:
-        NotebookFailed: if a cell raises; ``output`` keeps what ran, and the error.
+        NotebookFailed: if a cell raises, and ``output`` keeps what ran, and the error; or if no
+            kernel starts.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     try:
-        papermill.execute_notebook(
-            path,
-            output,
-            values,
-            kernel_name=KERNEL["name"],
-            cwd=path.parent,
-            progress_bar={"desc": path.stem, "leave": False} if sys.stderr.isatty() else False,
-            extra_arguments=QUIET,
-            coalesce_streams=True,
-        )
+        _execute(path, output, values)
     except papermill.PapermillExecutionError as error:
         cell, problem = error, f"{error.ename}: {error.evalue}"
     except DeadKernelError:
@@ -139,6 +131,32 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     first_line = cell.source.strip().splitlines()[0]
     place = f"{path.name} failed in cell In [{cell.exec_count}], `{first_line}`"
     raise NotebookFailed(f"{place}:\n    {problem}")
+
+
+def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
+    """The same, with papermill's errors.
+
+    Kernels that start at the same moment may want the same port, and all but one of them die
+    (nteract/papermill#511). Another start then finds another port.
+    """
+    for starts_left in (2, 1, 0):
+        try:
+            papermill.execute_notebook(
+                path,
+                output,
+                values,
+                kernel_name=KERNEL["name"],
+                cwd=path.parent,
+                progress_bar={"desc": path.stem, "leave": False} if sys.stderr.isatty() else False,
+                extra_arguments=QUIET,
+                coalesce_streams=True,
+            )
+            return
+        except RuntimeError as error:
+            if "before replying" not in str(error):  # it has no class of its own
+                raise
+            if not starts_left:
+                raise NotebookFailed(f"{path.name} failed: no kernel starts") from error
 
 
 def refresh(path: Path, output: Path) -> float:

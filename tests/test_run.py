@@ -177,6 +177,26 @@ def test_dead_kernel_is_reported_with_its_cell(project, capsys, no_pages):
     )
 
 
+def test_a_kernel_that_does_not_start_is_started_again(notebook, monkeypatch, tmp_path):
+    starts, run = [], notebooks.papermill.execute_notebook
+
+    def collide(*given, **named):
+        starts.append(given)
+        if len(starts) < fails:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return run(*given, **named)
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", collide)
+    for fails in (3, 4):
+        starts.clear()
+        if fails == 3:
+            assert notebooks.execute(notebook, tmp_path / "out.ipynb", {}) > 0
+        else:
+            with pytest.raises(notebooks.NotebookFailed, match=r"01-title.ipynb failed: no kernel"):
+                notebooks.execute(notebook, tmp_path / "out.ipynb", {})
+        assert len(starts) == 3
+
+
 def test_refresh_leaves_nothing_of_the_machine_and_no_failure(notebook, no_pages):
     failing = write(notebook.with_name("02-two.ipynb"), "1 / 0")
     before = failing.read_bytes()

@@ -133,7 +133,7 @@ def test_a_sweep_keeps_what_ended_well_and_says_what_failed(project, capsys):
     folder = commands.BUILD / "sweep" / "toy"
     table = pd.read_csv(folder / "numbers.csv")
     assert "6 runs, 0 done, 6 to run" in capsys.readouterr().out
-    columns = ["run", "WIDTH", "SEED", "number", "value", "unit", "minutes", "error"]
+    columns = ["run", "SEED", "WIDTH", "number", "value", "unit", "minutes", "error"]
     assert list(table.columns) == columns
     accuracy = table.query("number == 'accuracy'").set_index(["WIDTH", "SEED"])["value"]
     assert accuracy.round(3).to_dict() == {
