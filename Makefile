@@ -33,8 +33,8 @@ paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA
 site: $(STAMP)  ## pages of the committed notebooks: build/site/index.html
 	@$(COMMAND) site
 
-sweep: $(STAMP)  ## a notebook for many values  FILE=notebooks/sweeps/width.yaml  [DATA= JOBS= SCHEDULER=]
-	@$(COMMAND) sweep "$(FILE)" $(DATA_OPTION) $(FITS)
+sweep: $(STAMP)  ## a notebook for many values  FILE=notebooks/sweeps/width.yaml  [DATA= JOBS= SCHEDULER= KEEP=1]
+	@$(COMMAND) sweep $(if $(FILE),"$(FILE)") $(DATA_OPTION) $(FITS) $(if $(KEEP),--keep)
 
 notebooks: $(STAMP)  ## refresh the committed outputs
 	@$(COMMAND) notebooks

@@ -128,7 +128,7 @@ def sweep(args) -> int:
     They stand in a YAML file (see notebooks/sweeps), or behind -p. It may be stopped at any time:
     the next run goes on where it was.
     """
-    from . import site, sweep
+    from . import results, site, sweep
 
     texts = {name: values for name, *values in args.parameter}
     if len(texts) < len(args.parameter) or not all(texts.values()):
@@ -149,7 +149,12 @@ def sweep(args) -> int:
         print("No run ended well, so there is nothing to draw.", file=sys.stderr)
         return 1
     summary = sweep.summarise(plan, folder)
-    executed = [summary, *(path for path in sorted(folder.glob("run-*.ipynb")))]
+    if args.keep:
+        for name in ("sweep.yaml", "numbers.csv"):
+            results.write_text(
+                ROOT / "results/sweeps" / plan.name / name, (folder / name).read_text()
+            )
+    executed = [summary, *sorted(folder.glob("run-*.ipynb"))]
     print(f"To read: {site.of_sweep(folder / 'pages', plan.title, executed)}")
     return int(failed > 0)
 
@@ -201,6 +206,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     of["sweep"].add_argument("sweep", metavar="FILE or NOTEBOOK", help="e.g. 03")
     of["sweep"].add_argument("-p", nargs="+", help="values to try", **pair)
     of["sweep"].add_argument("--data", help="atlas, rruff, or a path, for all runs")
+    kept = "write its numbers into results/sweeps, too: notebook 07 reads them"
+    of["sweep"].add_argument("--keep", action="store_true", help=kept)
     of["paper"].add_argument("--repeats", type=int, choices=range(1, 11), default=10)
     for name in ("paper", "sweep"):
         of[name].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")

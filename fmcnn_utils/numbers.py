@@ -72,7 +72,8 @@ def show(*numbers: Number) -> None:
     rows = [(n.name, n.shown, n.expected) for n in numbers]
     table = pd.DataFrame(rows, columns=["number", "value", "expected"])
     kept = json.dumps([n._asdict() | {"value": float(n.value)} for n in numbers])
-    shown = {"text/plain": table.to_string(index=False), "text/html": table.to_html(index=False)}
+    lines = "\n".join(" · ".join(row).rstrip(" ·") for row in rows)  # columns would move
+    shown = {"text/plain": lines, "text/html": table.to_html(index=False)}
     display(shown | {MIME: kept}, raw=True)
 
 

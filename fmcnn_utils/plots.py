@@ -622,14 +622,16 @@ def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list
             kind="line", errorbar="sd", err_style="bars", markers=True, height=3.4, aspect=1.25,
         )  # fmt: skip
         return grid.figure
-    panels = table.groupby(others, dropna=False) if others else [("", table)]
+    panels = list(table.groupby(others, dropna=False)) if others else [("", table)]
     size = {"figsize": (4.4 * max(len(panels), 1.2), 3.6), "layout": "constrained"}
     fig, axes = plt.subplots(1, len(panels), squeeze=False, **size)
     scale = {"vmin": table[number].min(), "vmax": table[number].max(), "cmap": "viridis"}
     for ax, (values, part) in zip(axes.flat, panels, strict=True):
-        cells = part.pivot_table(number, *against[::-1], aggfunc=["mean", "std"])
-        text = cells["mean"].map("{:.3f}".format) + "\n± " + cells["std"].map("{:.3f}".format)
-        sns.heatmap(cells["mean"], annot=text, fmt="", ax=ax, annot_kws={"size": 8}, **scale)
+        cells = part.pivot_table(number, *against[::-1], aggfunc=["mean", "std"], dropna=False)
+        text = cells["mean"].map("{:.3f}".format) + cells["std"].map("\n± {:.3f}".format)
+        text = text.where(cells["std"].notna(), cells["mean"].map("{:.3f}".format))
+        look = {"annot": text, "fmt": "", "annot_kws": {"size": 9}, "cbar": ax is axes[0, -1]}
+        sns.heatmap(cells["mean"], ax=ax, **look, **scale)
         ax.set_title(", ".join(map(str, np.atleast_1d(values))))
     fig.suptitle(number)
     return fig
@@ -644,21 +646,21 @@ def sweep_cost(
         table: a row per run, with parameters and numbers as columns.
         number: on the upright axis.
         cost: on the other one.
-        against: parameters whose values are written beside each point.
+        against: one or two parameters, shown as colour and as kind of mark.
         parameters: all that have several values; those not in ``against`` part the panels.
     """
     others = [name for name in parameters if name not in against]
     panels = list(table.groupby(others, dropna=False)) if others else [("", table)]
-    size = {"figsize": (9, 3.6), "sharey": True, "squeeze": False, "layout": "constrained"}
+    size = {"figsize": (9, 3.8), "sharey": True, "squeeze": False, "layout": "constrained"}
     fig, axes = plt.subplots(1, len(panels), **size)
     for ax, (values, runs) in zip(axes.flat, panels, strict=True):
         found = runs.groupby(against, dropna=False)[[number, cost]].agg(["mean", "std"])
-        at, height = found[cost, "mean"], found[number, "mean"]
-        ax.errorbar(at, height, found[number, "std"], fmt="o", capsize=2)
-        for setting, x, y in zip(found.index, at, height, strict=True):
-            text = ", ".join(map(str, np.atleast_1d(setting)))
-            ax.annotate(text, (x, y), (4, 4), textcoords="offset points", fontsize=8)
-        ax.set(xlabel=cost, title=", ".join(map(str, np.atleast_1d(values))))
+        spread = found[number, "std"].to_numpy()
+        found = found.xs("mean", axis=1, level=1).reset_index().astype(dict.fromkeys(against, str))
+        ax.errorbar(found[cost], found[number], spread, fmt="none", ecolor="0.6", capsize=2)
+        look = {"hue": against[0], "style": against[-1], "s": 70, "zorder": 3}
+        sns.scatterplot(found, x=cost, y=number, ax=ax, legend=ax is axes[0, -1], **look)
+        ax.set_title(", ".join(map(str, np.atleast_1d(values))))
         ax.xaxis.get_major_locator().set_params(nbins=4)
-    axes[0, 0].set_ylabel(number)
+    sns.move_legend(axes[0, -1], "center left", bbox_to_anchor=(1, 0.5), fontsize=9)
     return fig

@@ -241,22 +241,23 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
     left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
     n_jobs = min(n_jobs, joblib.cpu_count())
     minutes = [notebooks.minutes(path) for path in done.values()]
-    rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min" if minutes else ""
+    rest = ""
+    if minutes and not scheduler:
+        rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min"
     print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
-    errors = {}
-    bar = tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0)
-    with bar:
+    rows = {key: _rows(key, keys[key], path) for key, path in done.items()}
+    with tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0) as bar:
         for key, (text, error) in parallel.run(execute, left, n_jobs, scheduler):
-            errors[key] = error
-            name = f"{key}.failed.ipynb" if error else f"{key}.ipynb"
-            results.write_text(folder / name, text)
+            path, failed = folder / f"{key}.ipynb", folder / f"{key}.failed.ipynb"
+            results.write_text(failed if error else path, text)
             if error:
                 bar.write(error)
             else:
-                (folder / f"{key}.failed.ipynb").unlink(missing_ok=True)
-            _write_numbers(keys, errors, folder)
+                failed.unlink(missing_ok=True)
+            rows[key] = _rows(key, keys[key], path, error)
+            _write_numbers(keys, rows, folder)
             bar.update()
-    return _write_numbers(keys, errors, folder)
+    return _write_numbers(keys, rows, folder)
 
 
 def execute(path: str, values: dict) -> tuple[str, str]:
@@ -286,22 +287,22 @@ def _keys(sweep: Sweep) -> dict[str, dict]:
     return keys
 
 
-def _write_numbers(keys: dict[str, dict], errors: dict[str, str], folder: Path) -> pd.DataFrame:
-    rows = []
-    for key, values in keys.items():
-        path = folder / f"{key}.ipynb"
-        # of an archive the name is enough, and where it lies is nobody's business
-        row = {"run": key} | {k: Path(v).name if k == "DATA" else v for k, v in values.items()}
-        if path.exists():
-            row["minutes"] = round(notebooks.minutes(path), 3)
-            found = notebooks.numbers(path)[["name", "value", "unit"]]
-            numbers = found.rename(columns={"name": "number"}).to_dict("records")
-            rows += [row | number for number in numbers]
-        elif key in errors:
-            rows.append(row | {"error": errors[key]})
+def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
+    """The rows of one run in ``numbers.csv``."""
+    # of an archive its name is enough: it may lie elsewhere tomorrow
+    row = {"run": key} | {k: Path(v).name if k == "DATA" else v for k, v in values.items()}
+    if error:
+        return [row | {"error": error}]
+    row["minutes"] = round(notebooks.minutes(path), 3)
+    numbers = notebooks.numbers(path)[["name", "value", "unit"]]
+    return [row | n for n in numbers.rename(columns={"name": "number"}).to_dict("records")]
+
+
+def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -> pd.DataFrame:
     names = list(dict.fromkeys(name for values in keys.values() for name in values))
     columns = ["run", *names, "number", "value", "unit", "minutes", "error"]
-    table = pd.DataFrame(rows, columns=columns)
+    in_order = [row for key in keys for row in rows.get(key, [])]
+    table = pd.DataFrame(in_order, columns=columns)
     results.write_text(folder / "numbers.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 
@@ -337,11 +338,19 @@ class Found:
     parameters: list[str]
 
     def best(self) -> pd.DataFrame:
-        """Mean, standard deviation and count of the first number for each setting, best first."""
-        first = self.about["numbers"][0]
-        settings = self.table.groupby(self.parameters or "run", dropna=False)[first]
-        found = settings.agg(["mean", "std", "count"]).sort_values("mean", ascending=False)
-        return found.rename(columns={"count": "runs"}).reset_index().round(4)
+        """Mean, standard deviation and count of the first number for the best settings.
+
+        The best eight; where the sweep has parameters besides those that it draws the number
+        against, the best three for each of their values.
+        """
+        against = [name for name in self.about["against"] if name in self.parameters]
+        others = [name for name in self.parameters if name not in against]
+        settings = self.table.groupby(self.parameters or "run", dropna=False)
+        found = settings[self.about["numbers"][0]].agg(["mean", "std", "count"])
+        found = found.sort_values("mean", ascending=False).reset_index()
+        if against and others:
+            found = found.groupby(others, dropna=False).head(3).sort_values(others, kind="stable")
+        return found.head(24 if others else 8).rename(columns={"count": "runs"}).round(4)
 
 
 def load(folder: str | Path) -> Found:

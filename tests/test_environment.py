@@ -136,7 +136,8 @@ def test_every_target_of_the_makefile_is_listed_and_runs_something(make):
     listed = [line.split()[1] for line in make("help").stdout.splitlines()]
     assert sorted(listed) == sorted(targets)
     for target in targets:
-        assert make("-n", target, "DATA=a b.zip", "NOTEBOOK=03", "P=SEED 1").returncode == 0
+        assert make("-n", target, "DATA=a b.zip", "FILE=a b.yaml").returncode == 0
+    assert 'sweep "a b.yaml"' in make("-n", "sweep", "FILE=a b.yaml").stdout
     assert '--data "a b.zip"' in make("-n", "search", "DATA=a b.zip", "JOBS=3").stdout
 
 

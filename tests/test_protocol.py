@@ -69,7 +69,7 @@ def test_a_missing_table_or_figure_is_named_with_the_command_that_makes_it(small
         with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
             results.read(f"{name}_table")
         with pytest.raises(FileNotFoundError, match=f"`make {name} DATA="):
-            plots.show_kept(f"{name}_figure", "alt")
+            plots.show_kept(f"{name}_figure", "1.1", "caption")
 
 
 def test_a_figure_is_kept_whole_in_a_folder_made_for_it(monkeypatch, tmp_path):
