@@ -63,7 +63,7 @@ def _write_explanations(spectra, n_jobs: int) -> None:
     results.write(explain.run(spectra, n_jobs=n_jobs).round(4), "attribution.csv")
     curated, pretrained = data.paper_rule(spectra), models.load_pretrained()
     explained = curated, pretrained.rows_held_out(curated)
-    untrained = explain.untrained(pretrained.network, *explained)
+    untrained = explain.untrained(pretrained.network, *explained, draws=40)
     results.write(untrained.round(4), "deconvolution.csv")
     results.write(explain.band_agreement(pretrained.network, *explained).round(3), "bands.csv")
 

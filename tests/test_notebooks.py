@@ -69,7 +69,8 @@ def test_every_figure_has_alt_text_and_a_numbered_caption(path):
         alt = outputs[i].metadata["image/png"]["alt"]
         assert len(alt) > 60
         caption = outputs[i + 1].data["text/plain"]
-        assert caption == f"Figure {int(path.name[:2])}.{number}. {alt}"
+        of_notebook = f"{int(path.name[:2])}." if path.name[0].isdigit() else ""
+        assert caption == f"Figure {of_notebook}{number}. {alt}"
 
 
 @each_notebook
@@ -134,3 +135,26 @@ def test_nbval_notices_a_wrong_number_but_not_digits_of_training(tmp_path):
     lines = re.findall(r"^(PASSED|FAILED) \W*(.+?)\.ipynb::", done.stdout, re.MULTILINE)
     outcomes = {name: outcome for outcome, name in lines}
     assert outcomes == {change: outcome for change, (*_, outcome) in CHANGES.items()}
+
+
+def papermill(path, output, *options):
+    """As on the command line, in the folder of the repository."""
+    command = [sys.executable, "-m", "papermill", path, output, "--no-progress-bar", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@each_notebook
+def test_papermill_takes_parameters_on_its_command_line(path, tmp_path):
+    done = papermill(path, tmp_path / "out.ipynb", "-p", "SEED", "3", "--prepare-only")
+    assert done.returncode == 0, done.stderr
+    cells = code_cells(tmp_path / "out.ipynb")
+    (given,) = [c for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert "SEED = 3" in given.source
+
+
+@pytest.mark.drill
+@each_notebook
+def test_papermill_runs_it_with_another_seed_from_a_file(path, tmp_path):
+    (tmp_path / "values.yaml").write_text("SEED: 3\n", encoding="utf-8")
+    done = papermill(path, tmp_path / "out.ipynb", "-f", tmp_path / "values.yaml")
+    assert done.returncode == 0, done.stderr
