@@ -10,11 +10,13 @@ import re
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
+from traitlets.config import Config
 
 from .numbers import MIME, Number
 from .results import ROOT, UserError, atomic_write
@@ -134,29 +136,33 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
 
 
 def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
-    """The same, with papermill's errors.
+    """The same, with papermill's errors; a kernel that does not start is tried three times.
 
-    Kernels that start at the same moment may want the same port, and all but one of them die
-    (nteract/papermill#511). Another start then finds another port.
+    The kernel is talked to through files in place of ports: two that start at the same moment may
+    want the same port, and one of them dies (nteract/papermill#511). Windows has no such files.
     """
+    bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     for starts_left in (2, 1, 0):
-        try:
-            papermill.execute_notebook(
-                path,
-                output,
-                values,
-                kernel_name=KERNEL["name"],
-                cwd=path.parent,
-                progress_bar={"desc": path.stem, "leave": False} if sys.stderr.isatty() else False,
-                extra_arguments=QUIET,
-                coalesce_streams=True,
-            )
-            return
-        except RuntimeError as error:
-            if "before replying" not in str(error):  # it has no class of its own
-                raise
-            if not starts_left:
-                raise NotebookFailed(f"{path.name} failed: no kernel starts") from error
+        with TemporaryDirectory() as folder:
+            files = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name != "nt" else {}
+            try:
+                papermill.execute_notebook(
+                    path,
+                    output,
+                    values,
+                    kernel_name=KERNEL["name"],
+                    cwd=path.parent,
+                    progress_bar=bar,
+                    extra_arguments=QUIET,
+                    coalesce_streams=True,
+                    config=Config(KernelManager=files),
+                )
+                return
+            except RuntimeError as error:  # nbclient has no class for it
+                if "before replying" not in str(error) and "didn't respond" not in str(error):
+                    raise
+                if not starts_left:
+                    raise NotebookFailed(f"{path.name} failed: no kernel starts") from error
 
 
 def refresh(path: Path, output: Path) -> float:

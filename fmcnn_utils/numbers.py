@@ -73,7 +73,11 @@ def show(*numbers: Number) -> None:
     table = pd.DataFrame(rows, columns=["number", "value", "expected"])
     kept = json.dumps([n._asdict() | {"value": float(n.value)} for n in numbers])
     lines = "\n".join(" · ".join(row).rstrip(" ·") for row in rows)  # columns would move
-    shown = {"text/plain": lines, "text/html": table.to_html(index=False)}
+    html = table.to_html(index=False)
+    if len(numbers) > 10:
+        opens = f"{len(numbers)} numbers, all of them in the range that is expected"
+        html = f"<details><summary>{opens}</summary>{html}</details>"
+    shown = {"text/plain": lines, "text/html": html}
     display(shown | {MIME: kept}, raw=True)
 
 

@@ -262,14 +262,21 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
 
 def execute(path: str, values: dict) -> tuple[str, str]:
     """Run a notebook in a kernel of one thread; its text, and the error if it failed."""
-    os.environ.update(ONE_THREAD)
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "run.ipynb"
-        try:
-            notebooks.execute(Path(path), output, values)
-        except notebooks.NotebookFailed as failure:
-            return output.read_text(encoding="utf-8"), str(failure)
-        return output.read_text(encoding="utf-8"), ""
+    before = dict(os.environ)
+    os.environ.update(ONE_THREAD)  # the kernel gets them
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            output, error = Path(folder) / "run.ipynb", ""
+            try:
+                notebooks.execute(Path(path), output, values)
+            except notebooks.NotebookFailed as failure:
+                error = str(failure)
+            except Exception as failure:  # whatever it is, the other runs go on
+                error = f"{Path(path).name} failed: {type(failure).__name__}: {failure}"
+            return output.read_text(encoding="utf-8"), error
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _keys(sweep: Sweep) -> dict[str, dict]:

@@ -168,12 +168,14 @@ def test_a_sweep_keeps_what_ended_well_and_says_what_failed(project, capsys):
 
 
 def test_what_changed_is_run_again(project, capsys):
+    before = dict(os.environ)
     plan = sweep.build("toy", [{"WIDTH": 1}])
     for changed, said in ((False, "1 to run"), (False, "0 to run"), (True, "1 to run")):
         if changed:
             write_toy(notebooks.NOTEBOOKS, WORK + "# another word\n")
         sweep.run(plan, project / "out", n_jobs=1)
         assert said in capsys.readouterr().out
+    assert dict(os.environ) == before
     write_toy(notebooks.NOTEBOOKS)
 
 
