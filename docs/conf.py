@@ -20,6 +20,7 @@ extensions = [
 ]
 mathjax_path = MATHJAX.name
 nb_execution_mode = "off"
+nb_render_markdown_format = "myst"  # else tables in outputs stay text
 nb_code_prompt_show, nb_code_prompt_hide = "Show the code", "Hide the code"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

@@ -209,18 +209,20 @@ def _picture() -> list[tuple]:
             "picture",
             "“strong highlights at strong Raman-peak regions”",
             "on Figure 5",
-            f"{precise['deconvolution']:.2f} of what it highlights holds a strong peak; of the "
-            f"spectrum's own highest points {precise['spectrum']:.2f}",
+            f"of the tenth of the axis that it puts highest, {precise['deconvolution']:.2f} holds "
+            f"a strong peak; by chance {precise['random']:.2f}, by the spectrum's own height "
+            f"{precise['spectrum']:.2f}",
             ("true" if strong else "does not hold")
-            + (", and more so of the spectrum" if precise.idxmax() == "spectrum" else ""),
+            + (", but the spectrum does better" if precise.idxmax() == "spectrum" else ""),
             "06",
         ),
         (
             "picture",
             "“near-zero values … at the background level region”",
             "on Figure 5",
-            f"{between['deconvolution']:.2f} of the highest far from all peaks; but "
-            f"{quiet:.2f} of the signal lies below a tenth of the highest band",
+            f"far from all peaks, {between['deconvolution']:.2f} of its highest on average (the "
+            f"spectrum {between['spectrum']:.2f}); but {quiet:.2f} of the squared signal lies "
+            "where the spectrum is below a tenth of its highest band",
             "does not hold"
             if between["deconvolution"] > 0.1
             else "only far from all peaks"
@@ -232,8 +234,9 @@ def _picture() -> list[tuple]:
             "picture",
             "a band that other minerals share is small, one of its own large",
             "on Figure 5",
-            f"own above shared in {own['deconvolution']:.2f} of pairs; by chance 0.50, the network "
-            f"itself {own['network, zero-filled']:.2f}",
+            f"its own ranks above a shared one of the same height in {own['deconvolution']:.2f} "
+            "of pairs; by chance 0.50, by what the network loses "
+            f"{own['network, zero-filled']:.2f}",
             "holds" if own["deconvolution"] > 0.6 else "no more than by chance",
             "06",
         ),

@@ -79,8 +79,6 @@ def _shown(path: Path):
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
-            if text := output.get("data", {}).get("text/markdown"):  # its links are not followed
-                output.data["text/markdown"] = re.sub(r"(\]\([^):]+)\.ipynb", r"\1.html", text)
     return notebook
 
 

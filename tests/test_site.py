@@ -104,6 +104,12 @@ def test_formulas_folded_code_and_links_of_a_notebook(built, pages):
     assert "results/rruff" not in page
 
 
+def test_a_table_in_an_output_is_a_table(built, pages):
+    page = pages[built[0] / "notebooks" / "00_start_here.html"]
+    assert "<td><p>3,696 of 222</p></td>" in page
+    assert "| ---" not in page and "<p>|" not in page
+
+
 def test_index_has_claims_questions_answers_and_numbers(pages, built):
     index = re.sub(r"\s+", " ", pages[built[0] / "index.html"])
     for part in (
