@@ -172,8 +172,8 @@ _LDA = {"LDA raw": "on raw counts", "LDA": "on min–max", "LDA tuned": "over LD
 
 def _points(test) -> str:
     """A difference in points of accuracy, with its 95 % interval."""
-    low, high = (f"{100 * end:+.1f}".replace("-", "−") for end in (test.low, test.high))
-    middle = f"{100 * test.difference:+.1f}".replace("-", "−")
+    low, high = (f"{100 * end:+.2f}".replace("-", "−") for end in (test.low, test.high))
+    middle = f"{100 * test.difference:+.2f}".replace("-", "−")
     return f"{middle} points (95 %: {low} to {high})"
 
 
@@ -189,7 +189,7 @@ def _network(scores: pd.DataFrame) -> list[tuple]:
             "Abstract",
             f"{weights:,.0f} weights; a linear classifier of the {paper.POINTS:,} points has "
             f"{linear:,}",
-            "holds" if weights < linear / 2 else "only beside large networks",
+            "holds" if weights < linear / 2 else "as large as a linear classifier",
             "02",
         )
     ]
@@ -253,7 +253,8 @@ def _picture() -> list[tuple]:
             "picture",
             "it can “ensure the reliability of the classification”",
             "Conclusions",
-            f"rank correlation of the picture before and after a new last layer: {softmax:.2f}",
+            f"rank correlation of the picture before and after a new last layer: {softmax:.2f}, by "
+            "construction",
             "no: the same picture for any answer" if softmax > 0.99 else "not settled",
             "06",
         ),
