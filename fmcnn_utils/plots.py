@@ -612,7 +612,10 @@ def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list
     """
     others = [name for name in parameters if name not in against]
     if len(against) == 1:
-        hue, *panels = [*reversed(others), None][: max(len(others), 1)]
+        # A parameter that not all runs have says where on the axis they are.
+        others = [name for name in others if table[name].notna().all()]
+        hue, *panels = [*sorted(others, key=table.nunique().get, reverse=True), None]
+        panels = panels[:-1]
         means = table
         if against[0] not in parameters:  # a measured number: its mean over the runs, too
             at = table.groupby(parameters, dropna=False)[against[0]].transform("mean")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from fmcnn_utils import __main__ as commands
-from fmcnn_utils import notebooks, sweep
+from fmcnn_utils import notebooks, plots, sweep
 from fmcnn_utils.results import ROOT, UserError
 
 PARAMETERS = """\
@@ -220,3 +220,12 @@ def test_a_dask_cluster_gives_the_same_numbers(project):
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         there = sweep.run(plan, project / "there", scheduler=cluster.scheduler_address)
     pd.testing.assert_frame_equal(here.drop(columns="minutes"), there.drop(columns="minutes"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_measured_number_is_drawn_as_a_line_for_each_model_and_a_panel_for_each_split():
+    found = sweep.load("learning")
+    fig = plots.sweep(found.table, "accuracy", found.about["against"], found.parameters)
+    assert [ax.get_title() for ax in fig.axes] == ["SPLIT = random", "SPLIT = specimen"]
+    texts = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert texts == ["FMCNN", "SVM tuned", "KNN tuned", "RF tuned", "LDA tuned"]
