@@ -614,14 +614,13 @@ def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list
     if len(against) == 1:
         # A parameter that not all runs have says where on the axis they are.
         others = [name for name in others if table[name].notna().all()]
-        hue, *panels = [*sorted(others, key=table.nunique().get, reverse=True), None]
-        panels = panels[:-1]
+        hue, column = [*sorted(others, key=table.nunique().get, reverse=True), None, None][:2]
         means = table
         if against[0] not in parameters:  # a measured number: its mean over the runs, too
             at = table.groupby(parameters, dropna=False)[against[0]].transform("mean")
             means = table.assign(**{against[0]: at})
         grid = sns.relplot(
-            means, x=against[0], y=number, hue=hue, style=hue, col=panels[0] if panels else None,
+            means, x=against[0], y=number, hue=hue, style=hue, col=column,
             kind="line", errorbar="sd", err_style="bars", markers=True, height=3.4, aspect=1.25,
         )  # fmt: skip
         return grid.figure
