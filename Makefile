@@ -11,7 +11,7 @@ DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 # where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
 FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help reproduce test lab paper site search sweep notebooks figures atlas pretrained lock clean
+.PHONY: help reproduce test lab identify paper site search sweep notebooks figures atlas pretrained identifier lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ test: $(STAMP)  ## ruff, the tests, and nbval over the notebooks
 
 lab: $(STAMP)  ## JupyterLab on the notebooks
 	$(IN_VENV) -m jupyterlab --ip=127.0.0.1 notebooks
+
+identify: $(STAMP)  ## name the minerals of spectra: build/identify.html  FILES="a.txt b.csv"
+	@$(COMMAND) identify $(FILES) --html build/identify.html --csv build/identify.csv
 
 paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA= REPEATS= JOBS= SCHEDULER=]
 	@$(COMMAND) paper $(DATA_OPTION) $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
@@ -51,6 +54,9 @@ atlas: $(STAMP)  ## measure the peak atlas anew  DATA=  [JOBS=]
 pretrained: $(STAMP)  ## train the network that comes with the code  [DATA=]
 	@$(IN_VENV) scripts/pretrained.py $(DATA_OPTION)
 
+identifier: $(STAMP)  ## train and measure what identify uses  DATA= UNORIENTED=  [RAW= JOBS=]
+	@$(IN_VENV) scripts/identify.py $(DATA_OPTION) --unoriented "$(UNORIENTED)" --protocol $(if $(RAW),--raw "$(RAW)") $(if $(JOBS),--jobs $(JOBS))
+
 # The stamp is written last, so that an interrupted environment is made again, and says what the
 # environment was made for: another Python, or a folder that was moved, needs another one.
 ifneq ($(MADE_FOR),$(PYTHON) $(CURDIR))
@@ -64,7 +70,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "$(PYTHON) $(CURDIR)" > $(STAMP)
 
 lock:  ## resolve the environment anew (needs uv)
-	uv pip compile pyproject.toml --extra cpu --extra test --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra cpu --extra test --extra formats --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
 
 clean:  ## remove build/ and the tools' caches; kept fits, downloads and .venv stay
 	rm -rf build .pytest_cache .ruff_cache .hypothesis data/cache/archives

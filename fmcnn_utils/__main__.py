@@ -159,6 +159,28 @@ def sweep(args) -> int:
     return int(failed > 0)
 
 
+def identify(args) -> int:
+    """Name the mineral of each spectrum: five likeliest, how sure, and what else it could be.
+
+    Files are two columns of text, Raman shift in cm⁻¹ and intensity, in any sane form, or of a
+    maker of spectrometers. One that cannot be read is told, and does not stop the rest.
+    """
+    from . import identify
+
+    if not args.files and not args.peaks:
+        raise UserError("give the files of spectra, or --peaks with positions in cm⁻¹")
+    library = identify.kept_reference().library
+    if args.library:
+        library = identify.own_library(args.library, library)
+    if args.peaks:
+        found = identify.by_peaks(args.peaks, library).head(args.top)
+        print(found.round(3).to_string(index=False))
+        return 0
+    options = {"top": args.top, "baseline": args.baseline, "laser": args.laser}
+    failed = identify.run(args.files, library, args.csv, args.html, **options)
+    return int(failed == len(args.files))
+
+
 def refresh(args) -> int:
     """Execute the committed notebooks at their defaults, in place."""
     from . import notebooks
@@ -180,7 +202,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = {"notebooks": refresh}
-    named |= {f.__name__: f for f in (reproduce, paper, sweep, figures, site)}
+    named |= {f.__name__: f for f in (reproduce, paper, identify, sweep, figures, site)}
     of = {}
     for name, function in named.items():
         text = function.__doc__
@@ -212,7 +234,26 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("paper", "sweep"):
         of[name].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
         of[name].add_argument("--scheduler", help="address of a Dask cluster to run on")
+    _add_identify(of["identify"])
     return parser.parse_args(argv)
+
+
+def _add_identify(parser: argparse.ArgumentParser) -> None:
+    from .identify.prepare import BASELINES
+
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
+    parser.add_argument("--csv", type=Path, help="write a row per file and rank")
+    parser.add_argument("--html", type=Path, help="write a page with pictures")
+    parser.add_argument("--top", type=_count, default=5, help="how many minerals (default: 5)")
+    help = "background: auto (default) takes it away where it is needed"
+    parser.add_argument("--baseline", choices=BASELINES, default="auto", help=help)
+    parser.add_argument("--laser", type=float, help="wavelength in nm, if the file lacks it")
+    parser.add_argument("--library", metavar="FOLDER", help="your own labelled spectra, too")
+    parser.add_argument("--peaks", type=_numbers, help="in place of files: 464,206,128")
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.replace(";", ",").strip(",").split(",")]
 
 
 def _count(text: str) -> int:

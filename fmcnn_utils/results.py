@@ -146,4 +146,5 @@ def read(name: str) -> pd.DataFrame:
 def made_by(name: str) -> str:
     """The command that makes a kept table or figure."""
     command = {"atlas": "atlas", "search": "search", "fmcnn": "pretrained", "validation": "search"}
+    command["identify"] = "identifier"
     return f"make {command.get(name.partition('_')[0], 'paper')} DATA=path/to/archive.zip"

@@ -17,6 +17,9 @@ from .spectra import GRID, Spectra
 #: What to write on every plot and score that comes from here.
 SOURCE = "atlas (rebuilt from measured peaks)"
 PEAKS = DATA / "peaks_2019.csv.gz"
+#: For ``identify``, a third of RRUFF's ``excellent_unoriented`` of 2019: which spectra, and the
+#: peaks of those that are ``in_library``.
+UNORIENTED, UNORIENTED_PEAKS = DATA / "spectra_unoriented.csv.gz", DATA / "peaks_unoriented.csv.gz"
 
 NUMBERS = ["position", "height", "width", "shape"]
 
@@ -37,6 +40,19 @@ def load_atlas() -> Spectra:
     """All spectra of 2019, rebuilt from their peaks, in raw counts."""
     meta = rruff.manifest()
     return Spectra(rebuild(peaks(), meta), meta, GRID, SOURCE)
+
+
+def in_library(meta: pd.DataFrame) -> pd.Series:
+    """Which unoriented spectra are in the library: of known minerals, not kept for the report."""
+    return meta["known"] & (meta["half"] == "development")
+
+
+def load_unoriented() -> Spectra:
+    """Spectra of other lasers, unpolarised, rebuilt from their peaks: those ``in_library``."""
+    meta = pd.read_csv(UNORIENTED, float_precision="round_trip")
+    table = pd.read_csv(UNORIENTED_PEAKS, float_precision="round_trip")
+    meta = meta[in_library(meta)].reset_index(drop=True)
+    return Spectra(rebuild(table, meta), meta, GRID, SOURCE)
 
 
 def rebuild(table: pd.DataFrame, meta: pd.DataFrame, grid=GRID) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 ======================  ==========================================================================
 ``FMCNNClassifier``     the paper's network
+``RobustFMCNN``         the network behind ``identify``: larger, and trained on changed spectra
 ``baseline``            the classifiers that it is compared with
 ``build``, ``train``    the Keras model inside, and its training
 ``load_pretrained``     the network that comes with the code
@@ -11,6 +12,7 @@
 from .baselines import CLASSIFIERS, baseline
 from .classifier import FMCNNClassifier
 from .pretrained import load_pretrained
+from .robust import RobustFMCNN
 
 _OF_KERAS = ("TestAccuracy", "build", "keras", "tf", "train")
 

@@ -162,7 +162,8 @@ def train(
     """
 
     def loop(step, X, y):
-        X, y = tf.constant(X), tf.constant(y)
+        draw = X if callable(X) else None
+        X, y = tf.constant(draw() if draw else X), tf.constant(y)
 
         @tf.function
         def batches(X, y, order):  # as arguments: TensorFlow never frees what a function captures
@@ -172,7 +173,8 @@ def train(
 
         def run(order) -> dict[str, float]:
             model.reset_metrics()
-            batches(X, y, tf.constant(order, tf.int32))
+            inputs = tf.constant(draw()) if draw else X
+            batches(inputs, y, tf.constant(order, tf.int32))
             return {name: float(value) for name, value in model.get_metrics_result().items()}
 
         return run

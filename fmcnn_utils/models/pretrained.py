@@ -18,9 +18,10 @@ import pandas as pd
 from .. import results
 from ..data.spectra import Spectra
 from .classifier import FMCNNClassifier
+from .robust import RobustFMCNN
 
-#: To add a pretrained network, give its files a name here.
-NETWORKS = {"fmcnn": "trained on nine of ten folds of the 209 minerals of `paper_rule`"}
+#: To add a pretrained network, give its files a name here, and its class.
+NETWORKS = {"fmcnn": FMCNNClassifier, "identify": RobustFMCNN}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def load_pretrained(name: str = "fmcnn") -> Pretrained:
             f"results/rruff/{network.name} is not the network that {about_it.name} is about: get "
             f"both from the repository again, or make them with `{results.made_by(name)}`"
         )
-    classifier = FMCNNClassifier(**about.pop("settings"))
+    classifier = NETWORKS[name](**about.pop("settings"))
     classifier.model_ = keras.saving.load_model(network)
     classifier.classes_ = np.array(about.pop("minerals"))
     classifier.n_features_in_ = classifier.model_.input.shape[1]

@@ -1,0 +1,304 @@
+"""Read one measured spectrum from a file of any sane form."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from ..results import UserError
+from .rruff import MAX_FILE_BYTES, MAX_NUMBER
+from .spectra import GRID
+
+#: What is asked of a spectrum inside the range of ``GRID``.
+LEAST_POINTS, LEAST_RANGE = 50, 300.0
+#: Formats of the makers, by the end of the name, and RosettaSciIO's reader of each.
+MAKERS = {".wdf": "renishaw", ".xml": "jobinyvon", ".tvf": "trivista", ".img": "hamamatsu"}
+#: Points across of common detectors: an axis that counts to one of these counts pixels.
+_DETECTORS = {256, 512, 1000, 1024, 1044, 1340, 1600, 1650, 2048, 2068, 3648, 4096}
+#: Consecutive points at the very maximum that no band has, unless the detector was full.
+_SATURATED = 5
+
+#: Ways to write a row of numbers: what stands between them, and the decimal sign. The one that
+#: fits most lines is taken, the first of these where several fit as many.
+#: Fortran writes 1.5D+02.
+_EXPONENT = str.maketrans("Dd", "Ee")
+_ROWS = ((r"[;\s]+", "."), (r"\s*,\s*", "."), (r"[;\s]+", ","))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One spectrum as it was measured.
+
+    Attributes:
+        name: what to call it: the name of its file.
+        shift: Raman shift in cm⁻¹, (m,), strictly increasing.
+        intensity: (m,), finite, in any unit.
+        laser: wavelength in nm, or None where the file does not say.
+        header: its lines of text.
+        notes: what was done while reading, a sentence each.
+    """
+
+    name: str
+    shift: np.ndarray
+    intensity: np.ndarray
+    laser: float | None = None
+    header: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_spectrum(path: str | Path) -> Measured:
+    """A spectrum from a text file of two columns, or from a file of a maker of spectrometers.
+
+    Text: columns with commas, semicolons, tabs or blanks between them; point or comma as the
+    decimal sign; UTF-8, UTF-16 or cp1252; lines of text anywhere; the axis in any order. Of more
+    than two columns, those named shift (or wavenumber) and intensity are taken, otherwise the
+    first two that are not a row number. Makers' formats (``MAKERS``) need RosettaSciIO.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        UserError: one sentence, for whatever cannot be taken as a Raman spectrum.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the files in it, for example {path}/*.txt")
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist: check its name") from None
+    if size > MAX_FILE_BYTES and path.suffix.lower() not in MAKERS:
+        raise UserError(
+            f"{path} has {size:,} bytes, far more than one spectrum: give a file of one spectrum"
+        )
+    try:
+        if path.suffix.lower() in MAKERS:
+            columns, header = _from_maker(path)
+        else:
+            columns, header = _from_text(path.read_bytes())
+        return measured(*columns, path.name, header)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def measured(shift, intensity, name="spectrum", header=(), laser: float | None = None) -> Measured:
+    """Two arrays as a spectrum: sorted, repeated shifts averaged, and refused if it is none.
+
+    Args:
+        shift: Raman shift in cm⁻¹, (m,), in any order.
+        intensity: (m,).
+        name: what to call it.
+        header: lines of text that came with it.
+        laser: wavelength in nm; by default what the header or name says.
+
+    Raises:
+        UserError: for an axis in nm, eV, pixels or absolute wavenumbers; for too few points or too
+            small a range; for a flat or saturated spectrum.
+    """
+    shift, intensity = (np.asarray(a, dtype=float).ravel() for a in (shift, intensity))
+    if len(shift) != len(intensity):
+        raise UserError(f"has {len(shift)} shifts and {len(intensity)} intensities: give as many")
+    notes = []
+    fine = (np.abs(shift) < MAX_NUMBER) & (np.abs(intensity) < MAX_NUMBER)  # nan is not
+    if n := (~fine).sum():
+        notes.append(f"{n} points that are not finite were left out")
+    order = np.argsort(shift[fine], kind="stable")
+    shift, intensity = shift[fine][order], intensity[fine][order]
+    _refuse_wrong_axis(shift, header)
+    unique, group, size = np.unique(shift, return_inverse=True, return_counts=True)
+    if len(unique) < len(shift):
+        notes.append(f"{len(shift) - len(unique)} points that repeat a Raman shift were averaged")
+        shift, intensity = unique, np.bincount(group, intensity) / size
+    inside = (shift >= GRID[0]) & (shift <= GRID[-1] + 1)
+    span = np.ptp(shift[inside]) if inside.any() else 0
+    if inside.sum() < LEAST_POINTS or span < LEAST_RANGE:
+        reach = f"from {shift[0]:g} to {shift[-1]:g} " if len(shift) else ""
+        raise UserError(
+            f"its axis goes {reach}with {inside.sum()} points over {span:.0f} cm⁻¹ between 150 and "
+            f"1,510 cm⁻¹, and {LEAST_POINTS} points over {LEAST_RANGE:.0f} cm⁻¹ are needed: "
+            "measure a wider range; if the axis is a wavelength in nm, convert it to a Raman shift "
+            "in cm⁻¹ (10⁷/laser − 10⁷/wavelength)"
+        )
+    _refuse_flat(intensity[inside])
+    return Measured(name, shift, intensity, laser or _laser(header, name), list(header), notes)
+
+
+def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
+    """The columns of shift and intensity, (2, m), and the lines that are text."""
+    lines = [line.replace('"', "").strip(" ,;\t\xa0'") for line in _decode(content).splitlines()]
+    lines = [line for line in lines if line]
+    # Of each way: the rows of at least two numbers that are as long as most of them are.
+    tables, fits = [], []
+    for gap, sign in _ROWS:
+        fits.append([_numbers(line, gap, sign) for line in lines])
+        sizes = Counter(len(row) for row in fits[-1] if row and len(row) > 1)
+        width = sizes.most_common(1)[0][0] if sizes else 0
+        tables.append(([row[:width] for row in fits[-1] if row and len(row) >= width > 1], width))
+        if len(tables[-1][0]) > 0.8 * len(lines):
+            break
+    values, width = max(tables, key=lambda table: len(table[0]))
+    if not values:
+        if any(row for fit in fits for row in fit):
+            raise UserError(
+                "has one column of numbers: give two, the Raman shift in cm⁻¹ and the intensity"
+            )
+        raise UserError(
+            "has no rows of numbers: give a text file with two columns, the Raman shift in cm⁻¹ "
+            "and the intensity"
+        )
+    is_text = [not any(found) for found in zip(*fits, strict=True)]
+    header = [line for line, text in zip(lines, is_text, strict=True) if text]
+    if sum(is_text) > max(200, len(values)):
+        raise UserError(f"has {len(values)} rows of numbers among {len(lines)} lines: give a table")
+    table = np.array(values).T
+    if width > 20 > len(values):  # spectra in rows
+        table = table.T
+    if len(table) < 2:
+        raise UserError("has one row of numbers: give two columns, Raman shift and intensity")
+    return table[list(_which(table, header))], header
+
+
+def _decode(content: bytes) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    if content[:3] == b"\xef\xbb\xbf":
+        return content[3:].decode("utf-8", errors="replace")
+    if content.count(b"\0") > len(content) // 4:  # UTF-16 without its mark
+        even = content[0::2].count(b"\0") > content[1::2].count(b"\0")
+        return content.decode("utf-16-be" if even else "utf-16-le", errors="replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _numbers(line: str, gap: str, sign: str) -> list[float] | None:
+    """The numbers of a line; None if there is anything else in it."""
+    parts = re.split(gap, line)
+    if sign == ",":
+        if "." in line or any(part.endswith(",") for part in parts):
+            return None
+        parts = [part.replace(",", ".") for part in parts]
+    if "_" in line or line[0] not in "+-.0123456789":
+        return None
+    try:
+        return [float(part) for part in parts]
+    except ValueError:
+        pass
+    try:
+        return [float(part.translate(_EXPONENT)) for part in parts]
+    except ValueError:
+        return None
+
+
+def _which(table: np.ndarray, header: list[str]) -> tuple[int, int]:
+    """The columns of shift and intensity."""
+    n = len(table)
+    for line in reversed(header):
+        names = [part.lower() for part in re.split(r"[\t;,]|\s{2,}|#", line) if part.strip()]
+        if len(names) != n:
+            names = line.lower().replace("#", " ").split()
+        if len(names) == n:
+            shift = [i for i, name in enumerate(names) if re.search(r"shift|wave|cm|raman", name)]
+            counts = [i for i, name in enumerate(names) if re.search(r"intens|counts|signal", name)]
+            if shift and counts and shift[0] != counts[0]:
+                return shift[0], counts[0]
+    first = table[0]
+    numbered = n > 2 and first[0] in (0, 1) and len(first) > 2 and np.all(np.diff(first) == 1)
+    steps = np.diff(table[1])
+    if numbered and (np.all(steps > 0) or np.all(steps < 0)):
+        return 1, 2
+    return 0, 1
+
+
+def _from_maker(path: Path) -> tuple[tuple, list[str]]:
+    try:
+        reader = __import__(f"rsciio.{MAKERS[path.suffix.lower()]}", fromlist=["file_reader"])
+    except ImportError:
+        raise UserError(
+            "is a maker's format, which RosettaSciIO reads: pip install rosettasciio, or export "
+            "the spectrum as text"
+        ) from None
+    try:
+        signals = reader.file_reader(str(path))
+        signal = next(s for s in signals if np.ndim(s["data"]) >= 1)
+        axis = signal["axes"][-1]
+        intensity = np.asarray(signal["data"], dtype=float)
+        intensity = intensity.reshape(-1, intensity.shape[-1])
+        shift = axis.get("axis")
+        if shift is None:
+            shift = axis["offset"] + axis["scale"] * np.arange(axis["size"])
+    except Exception as error:  # a damaged file may raise anything
+        raise UserError(
+            f"cannot be read as a file of {MAKERS[path.suffix.lower()]} ({error}): export the "
+            "spectrum as text"
+        ) from error
+    return (shift, intensity.mean(axis=0)), [f"{axis.get('name', '')} {axis.get('units', '')}"]
+
+
+def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
+    wrong = None
+    about = [line for line in header if re.search(r"axis", line, re.I)] + list(header)[-1:]
+    units = " ".join(about).lower()
+    said_right = re.search(r"cm|shift", units)
+    if not said_right:
+        if re.search(r"pixel", units):
+            wrong = "pixels"
+        elif re.search(r"\bm?ev\b|energy", units):
+            wrong = "eV"
+        elif re.search(r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength", units):
+            wrong = "nm"
+    if wrong is None and len(shift) > 2:
+        steps = np.diff(shift)
+        if shift[0] in (0, 1) and np.all(steps == 1) and len(shift) in _DETECTORS:
+            wrong = "pixels"
+        elif np.ptp(shift) < 10 and 0 < shift[0] < 10:
+            wrong = "eV"
+        elif shift[0] > 8000:
+            raise UserError(
+                f"its axis goes from {shift[0]:g} to {shift[-1]:g}, like an absolute wavenumber: "
+                "give the Raman shift, the laser's wavenumber (10⁷/nm) minus this"
+            )
+        elif not said_right and shift[0] > 200 and shift[-1] < 1200 and np.ptp(shift) < LEAST_RANGE:
+            wrong = "nm"
+    how = {
+        "pixels": "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one",
+        "eV": "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV",
+        "nm": "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
+    }
+    if wrong:
+        raise UserError(
+            f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
+            f"shift in cm⁻¹ is needed: {how[wrong]}"
+            if len(shift)
+            else "has no points"
+        )
+
+
+def _refuse_flat(intensity: np.ndarray) -> None:
+    top = intensity.max()
+    if len(np.unique(intensity)) < 5:
+        raise UserError(
+            f"is flat: its intensity takes {len(np.unique(intensity))} different values between "
+            "150 and 1,510 cm⁻¹; check the columns, or measure again"
+        )
+    longest = max(len(list(run)) for equal, run in groupby(intensity == top) if equal)
+    if longest >= _SATURATED:
+        raise UserError(
+            f"is saturated: {longest} points in a row have the highest intensity, {top:g}; measure "
+            "it again with less laser power or time"
+        )
+
+
+def _laser(header, name: str) -> float | None:
+    """The laser's wavelength in nm, where the text or RRUFF's name says it."""
+    for line in header:
+        found = re.search(r"(?:laser|excit)[^\d]{0,40}(\d{3,4}(?:\.\d+)?)\s*(?:nm|$)", line, re.I)
+        if found:
+            return float(found[1])
+    fields = name.split("__")
+    found = re.match(r"\d{3,4}(\.\d+)?", fields[3]) if len(fields) == 8 else None
+    return float(found[0]) if found else None

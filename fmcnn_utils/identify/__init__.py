@@ -1,0 +1,20 @@
+"""Name a spectrum: read it, prepare it, ask the network and the library, and say how sure.
+
+======================  ==========================================================================
+``identify``            the answer for one spectrum: ``table``, ``verdict``, ``plot()``
+``read_spectrum``       a spectrum from a file of any sane form
+``upload``              a button that opens a file, for JupyterLab
+``prepare``             spikes and background removed, on the common grid
+``Library``             search by similarity; ``by_peaks``, search by positions of peaks
+``run``                 many files: to the terminal, a CSV, a page
+``own_library``         a laboratory's own labelled spectra beside the kept ones
+======================  ==========================================================================
+"""
+
+from ..data.reader import measured, read_spectrum
+from .answer import OTHER, Calibration, Identification, Reference, answers, identify, kept_reference
+from .batch import run
+from .library import Library, by_peaks
+from .own import own_library
+from .pages import upload
+from .prepare import BASELINES, prepare

@@ -1,0 +1,210 @@
+"""Search in a library of spectra: which minerals look like this one, and which peaks say so.
+
+Similarity is the cosine between two spectra, after two steps. The fourth root lifts weak bands to
+the height of strong ones, as relative heights change with the orientation of the crystal. Then
+differences of a kind that is common among spectra of one mineral are made small (whitening by the
+pooled covariance within minerals), so that those count that distinguish one mineral from another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import cholesky, solve_triangular
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.signal import find_peaks
+
+from ..data.spectra import GRID
+
+#: Smoothing and bins, in points; the root; shrinkage of the covariance, as a part of its mean
+#: variance. Chosen on half of the specimens of another archive (``scripts/identify.py``).
+SMOOTHING, BIN, ROOT, SHRINKAGE = 2.0, 2, 0.25, 0.1
+#: Ends of a measured range are rounded inward to this, in cm⁻¹, so that few are different.
+RANGE_STEP = 50.0
+#: Peaks of two spectra are the same if they are at most so far apart, in cm⁻¹.
+TOLERANCE = 7.0
+#: Least height of a peak, as a part of the highest, to be told as missing or left over.
+TOLD = 0.15
+
+
+class Library:
+    """Spectra with names, searched by similarity.
+
+    Args:
+        X: intensities, (n, 1360), 0 outside the measured range.
+        minerals: of each, (n,).
+        sources: where each comes from, (n,), or the same for all.
+        whitening: features of spectra and their minerals that tell what differs within a mineral;
+            by default the library's own.
+    """
+
+    def __init__(self, X, minerals, sources="kept", whitening: tuple | None = None):
+        self.X = np.asarray(X, dtype=np.float32)
+        order = np.argsort(minerals, kind="stable")
+        self.X, self.minerals = self.X[order], np.asarray(minerals).astype(str)[order]
+        self.sources = np.broadcast_to(sources, len(order))[order]
+        self.names, self._starts = np.unique(self.minerals, return_index=True)
+        self._features = features(self.X)
+        self.whitening = whitening or _within(self._features, self.minerals)
+        self._kept: dict = {}
+        self._envelopes: dict = {}
+        self._peaks: dict = {}
+
+    def join(self, X, minerals, source: str) -> Library:
+        """This library and other spectra; what is common within a mineral stays as it was."""
+        sources = np.concatenate([self.sources, np.full(len(X), source)])
+        X, minerals = np.concatenate([self.X, X]), np.concatenate([self.minerals, minerals])
+        return Library(X, minerals, sources, self.whitening)
+
+    def similarity(self, X, low, high) -> tuple[np.ndarray, np.ndarray]:
+        """How alike each spectrum is to each mineral: the most similar of its library spectra.
+
+        Args:
+            X: prepared spectra, (n, 1360).
+            low: lower end of the range that each was measured in, in cm⁻¹, (n,).
+            high: upper end.
+
+        Returns:
+            Similarity, −1 to 1, (n, minerals), in the order of ``names``, and the row of the
+            library spectrum that has it.
+        """
+        Q = features(np.asarray(X, dtype=np.float32))
+        ends = np.column_stack(_inward(low, high))
+        best = np.empty((len(Q), len(self.names)), dtype=np.float32)
+        row = np.empty(best.shape, dtype=int)
+        for pair in np.unique(ends, axis=0):
+            these = np.flatnonzero((ends == pair).all(axis=1))
+            inside, mean, factor, white = self._whitened(*pair)
+            z = _unit(solve_triangular(factor, (Q[these][:, inside] - mean).T, lower=True).T)
+            alike = z.astype(np.float32) @ white.T
+            stops = [*self._starts[1:], len(self.minerals)]
+            for k, (start, stop) in enumerate(zip(self._starts, stops, strict=True)):
+                part = alike[:, start:stop]
+                row[these, k] = start + part.argmax(axis=1)
+                best[these, k] = part.max(axis=1)
+        return best, row
+
+    def scaled(self, row: int) -> np.ndarray:
+        """A spectrum of the library, its highest point 1."""
+        return self.X[row] / max(self.X[row].max(), 1e-12)
+
+    def envelope(self, mineral: str) -> np.ndarray:
+        """The highest that any scaled spectrum of a mineral is, within ``TOLERANCE``: (1360,)."""
+        if mineral not in self._envelopes:
+            rows = np.flatnonzero(self.minerals == mineral)
+            highest = np.max([self.scaled(row) for row in rows], axis=0)
+            self._envelopes[mineral] = maximum_filter1d(highest, 2 * int(TOLERANCE) + 1)
+        return self._envelopes[mineral]
+
+    def peaks(self, row: int) -> np.ndarray:
+        """The peaks of a spectrum of the library, see ``peaks_of``."""
+        if row not in self._peaks:
+            self._peaks[row] = peaks_of(self.scaled(row))
+        return self._peaks[row]
+
+    def whitened(self, low: float, high: float):
+        """Which bins lie in a range, their mean, the factor that whitens, and the white library."""
+        return self._whitened(*map(float, _inward(low, high)))
+
+    def _whitened(self, low: float, high: float):
+        if (low, high) in self._kept:
+            return self._kept[low, high]
+        if len(self._kept) >= 16:
+            self._kept.pop(next(iter(self._kept)))
+        grid = GRID[::BIN]
+        inside = (grid >= low) & (grid < high)
+        covariance, mean = self.whitening
+        part = covariance[np.ix_(inside, inside)]
+        part = part + SHRINKAGE * np.trace(part) / len(part) * np.eye(len(part))
+        factor = cholesky(part, lower=True)
+        centred = self._features[:, inside] - mean[inside]
+        white = _unit(solve_triangular(factor, centred.T, lower=True).T).astype(np.float32)
+        self._kept[low, high] = inside, mean[inside], factor, white
+        return self._kept[low, high]
+
+
+def _inward(low, high):
+    whole = np.asarray(high) >= GRID[-1] - BIN
+    high = np.where(whole, GRID[-1] + 1, np.floor(np.asarray(high) / RANGE_STEP) * RANGE_STEP)
+    return np.ceil(np.asarray(low) / RANGE_STEP) * RANGE_STEP, high
+
+
+def features(X) -> np.ndarray:
+    """Fourth root of smoothed spectra over their maximum, in bins: (n, 680)."""
+    X = np.clip(X, 0, None)
+    X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
+    X = np.clip(gaussian_filter1d(X, SMOOTHING, axis=1), 0, None) ** ROOT
+    return X.reshape(len(X), -1, BIN).mean(axis=2)
+
+
+def _within(F, minerals) -> tuple[np.ndarray, np.ndarray]:
+    """Pooled covariance within minerals, and the mean of all."""
+    names, group = np.unique(minerals, return_inverse=True)
+    means = np.stack([F[group == k].mean(axis=0) for k in range(len(names))])
+    residual = F - means[group]
+    return residual.T @ residual / max(len(F) - len(names), 1), F.mean(axis=0)
+
+
+def _unit(Z) -> np.ndarray:
+    return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
+
+
+def peaks_of(x, noise: float = 0.0) -> np.ndarray:
+    """Position (cm⁻¹) and prominence of the peaks of a spectrum with maximum 1, (k, 2)."""
+    smooth = np.pad(gaussian_filter1d(x, 1.0), 1)
+    at, found = find_peaks(smooth, prominence=max(0.03, 6 * noise))
+    return np.column_stack([GRID[at - 1], found["prominences"]])
+
+
+def compare_peaks(x, noise: float, library: Library, row: int, low: float, high: float) -> dict:
+    """Which peaks of a spectrum a mineral has, which of its own are missing, and what is left over.
+
+    Missing are those of the most similar library spectrum, left over those where no library
+    spectrum of the mineral is half as high: heights change with the orientation.
+
+    Returns:
+        ``matched``, ``missing`` and ``left_over``: positions in cm⁻¹ and heights, (k, 2); of
+        missing and left over only what is at least ``TOLD`` high.
+    """
+    own, theirs = peaks_of(x, noise), library.peaks(row)
+    theirs = theirs[(theirs[:, 0] >= low) & (theirs[:, 0] <= high)]
+    over = own[:, 1] - np.interp(own[:, 0], GRID, library.envelope(library.minerals[row]))
+    left_over = own[(own[:, 1] >= TOLD) & (over > own[:, 1] / 2)]
+    matched = own[_near(own[:, 0], theirs[:, 0])]
+    missing = theirs[(theirs[:, 1] >= TOLD) & ~_near(theirs[:, 0], own[:, 0])]
+    return {"matched": matched, "missing": missing, "left_over": left_over}
+
+
+def _near(a, b) -> np.ndarray:
+    if not len(b):
+        return np.zeros(len(a), dtype=bool)
+    return np.abs(np.asarray(a)[:, None] - np.asarray(b)).min(axis=1) <= TOLERANCE
+
+
+def by_peaks(
+    positions, library: Library, low: float = GRID[0], high: float = GRID[-1]
+) -> pd.DataFrame:
+    """Minerals with peaks at these positions, those that explain them best first.
+
+    Args:
+        positions: in cm⁻¹, the strongest first or in any order.
+        library: where to look.
+        low: lower end of the range in which the peaks were sought.
+        high: upper end.
+
+    Returns:
+        ``mineral``; ``matched``, how many of the positions it has; ``score``, the matched share of
+        the positions times the share of its own heights that lie at one of them.
+    """
+    rows = []
+    positions = np.asarray(positions, dtype=float)
+    for row, mineral in enumerate(library.minerals):
+        own = library.peaks(row)
+        own = own[(own[:, 0] >= low) & (own[:, 0] <= high)]
+        if len(own):
+            found = _near(positions, own[:, 0])
+            share = own[_near(own[:, 0], positions), 1].sum() / own[:, 1].sum()
+            rows.append((mineral, int(found.sum()), found.mean() * share))
+    table = pd.DataFrame(rows, columns=["mineral", "matched", "score"])
+    table = table.sort_values("score", ascending=False, kind="stable").drop_duplicates("mineral")
+    return table.reset_index(drop=True)
