@@ -239,7 +239,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _add_identify(parser: argparse.ArgumentParser) -> None:
-    from .identify.prepare import BASELINES
+    from .identify.preparation import BASELINES
 
     parser.add_argument("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
     parser.add_argument("--csv", type=Path, help="write a row per file and rank")

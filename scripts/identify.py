@@ -24,6 +24,7 @@ import argparse
 import warnings
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -60,9 +61,11 @@ class Pool:
         X: raw counts.
         meta: ``known`` (the mineral is one of the network's), ``half``, ``archive``, and the rest.
         y: the class of each: its mineral, or ``OTHER``.
+        points: of each file, Raman shift and intensity as measured.
     """
 
-    def __init__(self, oriented: data.Spectra, unoriented: data.Spectra):
+    def __init__(self, oriented: data.Spectra, unoriented: data.Spectra, points: dict):
+        self.points = points
         oriented = data.paper_rule(oriented)
         self.X = np.concatenate([oriented.X, unoriented.X])
         own = oriented.meta.assign(known=True, half="development", archive="oriented")
@@ -99,9 +102,8 @@ class Pool:
         return [self._prepared(row) for row in tqdm(rows, desc="preparing", unit="spectrum")]
 
     def _prepared(self, row):
-        x, meta = self.X[row], self.meta.iloc[row]
-        on = (meta["first_shift"] <= data.GRID) & (meta["last_shift"] >= data.GRID)
-        one = Measured(meta["file"], data.GRID[on], x[on].astype(float), meta["laser"])
+        meta = self.meta.iloc[row]
+        one = Measured(meta["file"], *self.points[meta["file"]], meta["laser"])
         try:
             return identify.prepare(one)
         except results.UserError:
@@ -120,6 +122,19 @@ def read_unoriented(source: str) -> data.Spectra:
         )
     spectra = spectra.take(at[kept["checksum"]].to_numpy())
     return data.Spectra(spectra.X, kept, spectra.grid, spectra.source)
+
+
+def points_of(path: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of each Processed file of an archive, its points as measured."""
+    found = {}
+    for name, open_file in data.rruff._files(Path(path)):
+        if "__Raman_Data_RAW__" not in name:
+            try:
+                scan = data.rruff.parse(data.rruff._content(open_file))
+            except data.rruff.UnreadableSpectrum:
+                continue
+            found[name] = scan.shift, scan.intensity
+    return found
 
 
 def list_unoriented(oriented: data.Spectra, source: str) -> None:
@@ -331,6 +346,7 @@ def backgrounds(pool: Pool, reference: Reference, n: int = 300) -> pd.DataFrame:
                     "strength": strength,
                     "baseline": baseline,
                     "n": len(rows),
+                    "taken_away": np.mean([p.background.any() for p in prepared]),
                     "top_1": sum(a[0] == t for a, t in zip(names, truth, strict=True)) / len(rows),
                     "top_5": sum(t in a for a, t in zip(names, truth, strict=True)) / len(rows),
                 }
@@ -460,7 +476,8 @@ def main() -> None:
     with parallel_config(n_jobs=args.jobs):
         if args.manifest or not atlas.UNORIENTED_PEAKS.exists():
             measure_unoriented(unoriented)
-    pool = Pool(oriented, unoriented)
+    archive = data.rruff.fetch() if args.data == "rruff" else args.data
+    pool = Pool(oriented, unoriented, points_of(archive) | points_of(args.unoriented))
     calibration, draws = calibrate(pool, args.jobs)
     results.write(draws, "identify_draws.csv.gz")
     train = np.flatnonzero(pool.meta["half"] == "development")

@@ -280,10 +280,10 @@ def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
 
 def _refuse_flat(intensity: np.ndarray) -> None:
     top = intensity.max()
-    if len(np.unique(intensity)) < 5:
+    if (n := len(np.unique(intensity))) < 5:
         raise UserError(
-            f"is flat: its intensity takes {len(np.unique(intensity))} different values between "
-            "150 and 1,510 cm⁻¹; check the columns, or measure again"
+            f"is flat: between 150 and 1,510 cm⁻¹ its intensity has only {n} different "
+            f"value{'s' * (n > 1)}; check the columns, or measure again"
         )
     longest = max(len(list(run)) for equal, run in groupby(intensity == top) if equal)
     if longest >= _SATURATED:

@@ -17,4 +17,4 @@ from .batch import run
 from .library import Library, by_peaks
 from .own import own_library
 from .pages import upload
-from .prepare import BASELINES, prepare
+from .preparation import BASELINES, prepare

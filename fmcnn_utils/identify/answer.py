@@ -15,7 +15,7 @@ from ..data import peaks as atlas
 from ..data.reader import Measured, measured, read_spectrum
 from ..data.spectra import GRID
 from .library import Library, _unit, compare_peaks, features
-from .prepare import Prepared, prepare
+from .preparation import Prepared, prepare
 
 #: The class of the network for what is none of its minerals.
 OTHER = "(another mineral)"
@@ -26,10 +26,10 @@ SURE, LIKELY = 0.9, 0.6
 TOGETHER = 0.1
 #: A mixture has to be this much more similar than one mineral, and hold at least this share.
 MIXTURE_GAIN, MIXTURE_SHARE = 0.03, 0.05
-#: Shifts of the axis that are tried, in points, and the gain in similarity that is told.
-SHIFTS, SHIFT_GAIN = range(-12, 13), 0.03
-#: A similarity that needs no such question.
-ALIGNED = 0.85
+#: Moves of the axis that are tried, in cm⁻¹, and the gain in similarity that is told.
+SHIFTS, SHIFT_GAIN = range(-16, 17, 2), 0.1
+#: A similarity from which on this is not asked, and the least that it has to reach.
+ALIGNED, LEAST_MOVED = 0.7, 0.6
 #: A mixture is sought where the spectrum rises so far above all library spectra of the mineral.
 LEFT_OVER = 0.04
 
@@ -251,8 +251,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
         if len(members) > len(together):
             together, confidence = [names[k] for k in members], q[members].sum()
             why = (
-                f"{' and '.join(together)} are members of one series ({group}: {row['differ in']}) "
-                "whose spectra differ little: see both"
+                f"{', '.join(together)} are members of one series ({group}: {row['differ in']}) "
+                "whose spectra differ little"
             )
     if odds < ref.calibration.none:
         verdict = "none of these"
@@ -260,7 +260,9 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
         verdict = "sure"
     else:
         verdict = "likely" if confidence >= LIKELY else "unsure"
-    notes = list(prepared.notes) + [why] * bool(why)
+    notes = list(prepared.notes)
+    if why and verdict != "none of these":
+        notes.append(why)
     alone = classes[np.argmax(np.where(classes == OTHER, -1, p))]
     if p[classes == OTHER].sum() > 0.5:
         notes.append("the network holds it for a mineral that it was not trained on")
@@ -269,27 +271,34 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
             f"the network alone says {alone} ({p.max():.2f}), the library is nearest to "
             f"{names[s.argmax()]} ({s.max():.2f}): compare both"
         )
-    mixture = _mixture(prepared, ref.library, s, rows)
-    if mixture is not None:
-        parts = ", ".join(f"{m} {x:.0%}" for m, x in mixture.itertuples(index=False))
-        notes.append(f"a mixture explains it better: {parts} of the signal, not of the amount")
-        if verdict == "sure":
-            verdict = "likely"
-    moved = 0
+    name = " or ".join(together)
+    moved, mixture = None, None
     if s[order[0]] < ALIGNED:
-        moved = _misaligned(prepared, ref.library, rows[order[0]], s[order[0]])
+        moved = _misaligned(prepared, ref.library, s.max())
     if moved:
+        verdict = "unsure"
         notes.append(
-            f"it fits {first} better when moved by {moved:+d} cm⁻¹: check the calibration of the "
-            "axis (it was not moved)"
+            f"moved by {moved[0]:+d} cm⁻¹ it would be much more like {moved[1]}: check the "
+            "calibration of the axis (it was not moved)"
         )
+    else:
+        mixture, alike = _mixture(prepared, ref.library, s, rows)
+    if mixture is not None:
+        mixed = ref.calibration.odds(alike, p[classes == OTHER].sum() + 1e-6)
+        if mixed < ref.calibration.none:
+            mixture = None
+        else:
+            parts = ", ".join(f"{m} {x:.0%}" for m, x in mixture.itertuples(index=False))
+            notes.append(f"a mixture explains it better: {parts} of the signal, not of the amount")
+            name, verdict = " with ".join(mixture["mineral"]), "likely"
     laser = laser or prepared.measured.laser
     if laser and not 500 <= laser <= 800:
         notes.append(
             f"the laser is {laser:g} nm, and the network and library know 514 to 785 nm: "
             "luminescence and resonance may differ"
         )
-    name = " or ".join(together) if verdict != "none of these" else f"unlike {first}"
+    if verdict == "none of these":
+        name = f"unlike {first}"
     return Identification(
         prepared,
         table.head(top),
@@ -304,8 +313,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
     )
 
 
-def _mixture(prepared, library: Library, s, rows) -> pd.DataFrame | None:
-    """Two minerals whose sum is more similar than either, with their shares of the signal.
+def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, float]:
+    """Two minerals whose sum is more similar than either, with their shares, and how similar.
 
     Candidates are the most similar minerals, and those that resemble what the best three leave
     over. Each pair is fitted by non-negative least squares, and compared as the library compares.
@@ -314,7 +323,7 @@ def _mixture(prepared, library: Library, s, rows) -> pd.DataFrame | None:
     measured_part = (prepared.low <= GRID) & (prepared.high >= GRID)
     over = (x - library.envelope(library.minerals[rows[order[0]]]))[measured_part]
     if over.max() < max(LEFT_OVER, 5 * prepared.noise):
-        return None
+        return None, 0.0
 
     def smooth(X):
         return gaussian_filter1d(X, 2, axis=-1)
@@ -347,9 +356,9 @@ def _mixture(prepared, library: Library, s, rows) -> pd.DataFrame | None:
     pair = names[[first[k], second[k]]]
     too_little = alike[k] < s.max() + MIXTURE_GAIN or part.min() < MIXTURE_SHARE
     if too_little or _same_series(*pair):
-        return None
+        return None, 0.0
     table = pd.DataFrame({"mineral": pair, "share": part})
-    return table.sort_values("share", ascending=False, ignore_index=True)
+    return table.sort_values("share", ascending=False, ignore_index=True), float(alike[k])
 
 
 def _two_of(X, y, first, second) -> np.ndarray:
@@ -368,13 +377,15 @@ def _white(library: Library, prepared, X) -> np.ndarray:
     return _unit(solve_triangular(factor, (features(X)[:, inside] - mean).T, lower=True).T)
 
 
-def _misaligned(prepared, library: Library, row: int, similarity: float) -> int:
-    """By how many cm⁻¹ the spectrum has to be moved to fit best, if that is clearly better."""
+def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str] | None:
+    """By how many cm⁻¹ it has to be moved to be much more like some mineral, and which."""
     moved = np.stack([np.roll(prepared.x, k) for k in SHIFTS])
-    white = library.whitened(prepared.low, prepared.high)[-1]
-    alike = _white(library, prepared, moved) @ white[row]
-    k = int(alike.argmax())
-    return SHIFTS[k] if abs(SHIFTS[k]) >= 3 and alike[k] > similarity + SHIFT_GAIN else 0
+    low, high = [prepared.low] * len(moved), [prepared.high] * len(moved)
+    alike, _ = library.similarity(moved, low, high)
+    k, mineral = np.unravel_index(alike.argmax(), alike.shape)
+    if alike[k, mineral] < max(similarity + SHIFT_GAIN, LEAST_MOVED):
+        return None
+    return SHIFTS[k], str(library.names[mineral])
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from .. import results
 from ..data.reader import read_spectrum
 from . import pages
 from .answer import answers
-from .prepare import prepare
+from .preparation import prepare
 
 #: Files whose answers are computed together.
 BATCH = 64

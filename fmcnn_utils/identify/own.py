@@ -15,7 +15,7 @@ from ..data.reader import MAKERS, read_spectrum
 from ..data.spectra import GRID
 from ..results import Cache, UserError, cache_folder
 from .library import Library
-from .prepare import prepare
+from .preparation import prepare
 
 #: What is written beside a mineral that comes from such a folder.
 SOURCE = "your library"

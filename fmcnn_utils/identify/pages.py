@@ -35,6 +35,7 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; pa
 </body></html>
 """
 _STYLE = """.spectrum { border-top: 2px solid #ccc; padding-top: .5rem; overflow-x: auto }
+.spectrum h2 { font-size: 1.1rem; overflow-wrap: anywhere }
 .spectrum img { max-width: 100%; height: auto }
 .spectrum table { border-collapse: collapse; margin: .5rem 0 }
 .spectrum td, .spectrum th { padding: .15rem .8rem .15rem 0; text-align: left }
@@ -52,7 +53,9 @@ library is rebuilt from measured peaks.</p></details>"""
 
 def rows(one, name: str) -> list[dict]:
     """Of one answer, a row per rank."""
-    notes = "; ".join([f"named {one.name}"] * (" or " in one.name) + one.notes)
+    notes = "; ".join(
+        [f"named: {one.name}"] * (one.name != one.table["mineral"].iloc[0]) + one.notes
+    )
     return [
         {
             "file": name,
@@ -60,7 +63,7 @@ def rows(one, name: str) -> list[dict]:
             "mineral": line.mineral,
             "confidence": round(line.confidence, 4),
             "similarity": round(float(line.similarity), 4),
-            "verdict": one.verdict if line.rank == 1 else "",
+            "verdict": one.verdict,
             "note": notes if line.rank == 1 else "",
         }
         for line in one.table.itertuples()
@@ -208,7 +211,7 @@ def block(one) -> str:
 
 def page(blocks: list[str], table: pd.DataFrame) -> str:
     """A page of all answers."""
-    first = table[(table["rank"] == 1) | (table["verdict"] == "error")]
+    first = table.drop_duplicates("file")
     said = ", ".join(f"{n} {verdict}" for verdict, n in first["verdict"].value_counts().items())
     return _PAGE.format(
         style=_STYLE, summary=f"{len(first)} files: {said}.", about=_ABOUT, blocks="\n".join(blocks)

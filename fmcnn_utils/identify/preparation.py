@@ -13,15 +13,16 @@ from ..data.spectra import GRID
 from ..results import UserError
 
 BASELINES = ("auto", "none", "iarpls", "arpls", "asls", "snip", "modpoly")
-#: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹, and their most iterations.
-SMOOTHNESS, ITERATIONS = 5e5, 20
+#: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
+SMOOTHNESS = 5e5
 #: A background is taken away when it is on median more than this part of the highest band above
 #: it: of RRUFF's processed spectra one in a hundred has as much (``results/rruff/identify_*``).
 NEEDED = 0.02
 #: Strong enough to be told of: the background's median is more than the highest band.
 STRONG = 1.0
-#: Noise, as a part of the highest band, above which the spectrum is smoothed.
-NOISY = 0.002
+#: Noise, as a part of the highest band, above which the spectrum is smoothed, and of what is left
+#: of it this many standard deviations are taken away: else the root that lifts weak bands lifts it.
+NOISY, BELOW = 0.004, 4.0
 #: A spike rises this many times the noise above what is two points away on either side.
 SPIKE = 12.0
 
@@ -81,15 +82,23 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
         share = np.median(np.clip(fitted - min(values.min(), 0), 0, None)) / max(top, 1e-12)
         if baseline != "auto" or share > NEEDED:
             background[inside] = fitted
-            strong = "; it is stronger than the bands, so weak ones may be lost" * (share > STRONG)
-            notes.append(f"a background was taken away ({share:.0%} of the highest band){strong}")
+            strong = "; it is stronger than the bands, and weak ones may be lost"
+            notes.append(
+                f"a background was taken away ({share:.0%} of the highest band)"
+                + strong * bool(share > STRONG)
+            )
     values = values - background[inside]
-    noise = _noise(values)
+    step = max(np.median(np.diff(shift)), 1.0)
+    noise = _noise(y[(low <= shift) & (shift <= high)])
     if values.max() <= 0 or values.max() < 4 * noise:
         raise UserError("no band stands out of its noise: measure longer, or at another spot")
     noise /= values.max()
-    if background.any() and noise > NOISY:
-        values = gaussian_filter1d(values, 1.5 * min(noise / 0.01, 2))
+    values = values / values.max()
+    if noise > NOISY:
+        sigma = 1.5 * min(noise / 0.01, 2)
+        # of white noise, a Gaussian of sigma points leaves this part
+        left = noise * np.sqrt(step / (2 * np.sqrt(np.pi) * max(sigma, 0.3)))
+        values = gaussian_filter1d(values, sigma) - BELOW * left
     x = np.zeros(len(GRID))
     x[inside] = np.clip(values, 0, None) / values.max()
     if low > GRID[0] + 100 or high < GRID[-1] - 300:
@@ -97,7 +106,7 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
             f"only {low:.0f} to {high:.0f} cm⁻¹ was measured: what lies outside is unknown, and "
             "the library is compared inside alone"
         )
-    if noise > 0.05:
+    if noise > 0.03:
         notes.append(f"the noise is {noise:.0%} of the highest band")
     return Prepared(measured, x.astype(np.float32), raw, background, low, high, noise, notes)
 
@@ -106,10 +115,10 @@ def without_spikes(shift, intensity) -> tuple[np.ndarray, int]:
     """Intensities without spikes of one or two points, and how many points were replaced.
 
     No band is as narrow: beside a spike, two points away on either side, next to nothing is left
-    of its height. Only where points are at most 2 cm⁻¹ apart, since else a band may look so.
+    of its height. Only where points are at most 1.5 cm⁻¹ apart, since else a band may look so.
     """
     y = np.array(intensity, dtype=float)
-    if len(y) < 20 or np.median(np.diff(shift)) > 2:
+    if len(y) < 20 or np.median(np.diff(shift)) > 1.5:
         return y, 0
     wide = np.pad(y, 3, mode="edge")
     beside = [wide[3 + k : len(wide) - 3 + k] for k in (-3, -2, 2, 3)]
@@ -128,8 +137,14 @@ def _background(y: np.ndarray, method: str) -> np.ndarray:
     settings = {
         "snip": {"max_half_window": 40, "decreasing": True, "smooth_half_window": 3},
         "modpoly": {"poly_order": 6},
-    }.get(method, {"lam": SMOOTHNESS, "max_iter": ITERATIONS})
-    return getattr(fit, method)(y, **settings)[0]
+    }.get(method, {"lam": SMOOTHNESS, "max_iter": 20})
+    if method != "iarpls":
+        return getattr(fit, method)(y, **settings)[0]
+    # Its weights harden with each iteration. Under a strong background, or in a spectrum almost
+    # without noise, they then follow the first guess, far below the bands' feet. So it stops
+    # early, and is fitted again to what is left.
+    first = fit.iarpls(y, lam=SMOOTHNESS, max_iter=4)[0]
+    return first + fit.iarpls(y - first, lam=SMOOTHNESS, max_iter=10)[0]
 
 
 def _noise(y: np.ndarray) -> float:
