@@ -206,7 +206,7 @@ def test_makers_files_are_read(tmp_path):
     axis = {"name": "Wavenumber", "units": "1/cm", "axis": SHIFT[::-1]}
     signal = {"data": np.stack([INTENSITY[::-1]] * 3), "axes": [{"size": 3}, axis]}
     file = tmp_path / "map.wdf"
-    file.write_bytes(b"WDF1")
+    file.write_bytes(b"WDF1" + bytes(4) + (16).to_bytes(8, "little"))
     with mock.patch("rsciio.renishaw.file_reader", return_value=[signal]):
         one = read_spectrum(file)
     np.testing.assert_allclose(one.shift, SHIFT)

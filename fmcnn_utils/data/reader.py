@@ -23,11 +23,11 @@ _DETECTORS = {256, 512, 1000, 1024, 1044, 1340, 1600, 1650, 2048, 2068, 3648, 40
 #: Consecutive points at the very maximum that no band has, unless the detector was full.
 _SATURATED = 5
 
-#: Ways to write a row of numbers: what stands between them, and the decimal sign. The one that
-#: fits most lines is taken, the first of these where several fit as many.
+#: Ways to write a row of numbers: what stands between them (None: blanks, tabs or semicolons), and
+#: the decimal sign. The one that fits most lines is taken, the first where several fit as many.
 #: Fortran writes 1.5D+02.
 _EXPONENT = str.maketrans("Dd", "Ee")
-_ROWS = ((r"[;\s]+", "."), (r"\s*,\s*", "."), (r"[;\s]+", ","))
+_ROWS = ((",", "."), (None, "."), (None, ","))
 
 
 @dataclass(frozen=True)
@@ -175,19 +175,20 @@ def _decode(content: bytes) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _numbers(line: str, gap: str, sign: str) -> list[float] | None:
+def _numbers(line: str, gap: str | None, sign: str) -> list[float] | None:
     """The numbers of a line; None if there is anything else in it."""
-    parts = re.split(gap, line)
+    if line[0] not in "+-.0123456789" or "_" in line:
+        return None
+    parts = line.split(gap) if gap else line.replace(";", " ").split()
     if sign == ",":
         if "." in line or any(part.endswith(",") for part in parts):
             return None
         parts = [part.replace(",", ".") for part in parts]
-    if "_" in line or line[0] not in "+-.0123456789":
-        return None
     try:
         return [float(part) for part in parts]
     except ValueError:
-        pass
+        if "d" not in line.lower():
+            return None
     try:
         return [float(part.translate(_EXPONENT)) for part in parts]
     except ValueError:
@@ -223,6 +224,8 @@ def _from_maker(path: Path) -> tuple[tuple, list[str]]:
             "the spectrum as text"
         ) from None
     try:
+        if path.suffix.lower() == ".wdf":
+            _check_wdf(path.read_bytes())
         signals = reader.file_reader(str(path))
         signal = next(s for s in signals if np.ndim(s["data"]) >= 1)
         axis = signal["axes"][-1]
@@ -237,6 +240,16 @@ def _from_maker(path: Path) -> tuple[tuple, list[str]]:
             "spectrum as text"
         ) from error
     return (shift, intensity.mean(axis=0)), [f"{axis.get('name', '')} {axis.get('units', '')}"]
+
+
+def _check_wdf(content: bytes) -> None:
+    """Follow its blocks, each with its size in bytes 8 to 16: a size of 0 would be read forever."""
+    at = 0
+    while at < len(content):
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        if size < 16 or at + size > len(content):
+            raise ValueError(f"damaged or cut short at byte {at}")
+        at += size
 
 
 def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
