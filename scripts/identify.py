@@ -451,7 +451,7 @@ def by_protocol(pool: Pool, oriented: data.Spectra, jobs: int) -> pd.DataFrame:
             np.mean(net.predict(spectra.X[s.test]) == y[s.test])
             for net, s in zip(networks, splits, strict=True)
         ]
-        own = kept.query("model == 'FMCNN' and split == @kind and repeat == 0")["accuracy"].mean()
+        own = kept.query("model == 'FMCNN' and protocol == @kind and repeat == 0")["accuracy"].mean()
         lines.append({"split": kind, "RobustFMCNN": np.mean(score), "FMCNN": own})
     return pd.DataFrame(lines).round(4)
 

@@ -7,8 +7,8 @@ import pytest
 import rruff_files as rf
 
 from fmcnn_utils import data, results
-from fmcnn_utils.data.peaks import NUMBERS, PEAKS, profile, rebuild
 from fmcnn_utils.data import measure
+from fmcnn_utils.data.peaks import NUMBERS, PEAKS, profile, rebuild
 from scripts import atlas
 
 
