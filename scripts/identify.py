@@ -451,8 +451,8 @@ def by_protocol(pool: Pool, oriented: data.Spectra, jobs: int) -> pd.DataFrame:
             np.mean(net.predict(spectra.X[s.test]) == y[s.test])
             for net, s in zip(networks, splits, strict=True)
         ]
-        own = kept.query("model == 'FMCNN' and protocol == @kind and repeat == 0")["accuracy"].mean()
-        lines.append({"split": kind, "RobustFMCNN": np.mean(score), "FMCNN": own})
+        own = kept.query("model == 'FMCNN' and protocol == @kind and repeat == 0")["accuracy"]
+        lines.append({"split": kind, "RobustFMCNN": np.mean(score), "FMCNN": own.mean()})
     return pd.DataFrame(lines).round(4)
 
 

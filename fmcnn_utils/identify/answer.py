@@ -268,8 +268,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
         notes.append("the network holds it for a mineral that it was not trained on")
     elif alone != first and alone not in together:
         notes.append(
-            f"the network alone says {alone} ({p.max():.2f}), the library is nearest to "
-            f"{names[s.argmax()]} ({s.max():.2f}): compare both"
+            f"the network alone says {alone} (≈{p.max():.2f}), the library is nearest to "
+            f"{names[s.argmax()]} (≈{s.max():.2f}): compare both"
         )
     name = " or ".join(together)
     moved, mixture = None, None
