@@ -16,7 +16,8 @@ BASELINES = ("auto", "none", "iarpls", "arpls", "asls", "snip", "modpoly")
 #: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
 SMOOTHNESS = 5e5
 #: A background is taken away when it is on median more than this part of the highest band above
-#: it: of RRUFF's processed spectra one in a hundred has as much (``results/rruff/identify_*``).
+#: it. Some of RRUFF's processed spectra still have as much: of those in excellent_unoriented two
+#: in a hundred (``results/rruff/identify_backgrounds.csv``), of excellent_oriented one in ten.
 NEEDED = 0.02
 #: Strong enough to be told of: the background's median is more than the highest band.
 STRONG = 1.0
