@@ -239,9 +239,10 @@ def _of_network(model) -> dict[str, float]:
     """What only a network has."""
     if not hasattr(model, "history_"):
         return {}
-    best = model.history_["test_accuracy"].max()
-    weights = model.model_.count_params()
-    return {"epochs": model.n_epochs_, "weights": weights, "best_epoch_accuracy": float(best)}
+    found = {"epochs": model.n_epochs_, "weights": model.model_.count_params()}
+    if "test_accuracy" in model.history_:
+        found["best_epoch_accuracy"] = float(model.history_["test_accuracy"].max())
+    return found
 
 
 def _folder(cache: bool | str | Path) -> Path | None:

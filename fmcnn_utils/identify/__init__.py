@@ -12,9 +12,9 @@
 """
 
 from ..data.reader import measured, read_spectrum
+from ..models.library import Library, by_peaks
 from .answer import OTHER, Calibration, Identification, Reference, answers, identify, kept_reference
 from .batch import run
-from .library import Library, by_peaks
 from .own import own_library
 from .pages import upload
 from .preparation import BASELINES, prepare

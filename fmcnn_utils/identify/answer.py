@@ -14,7 +14,7 @@ from .. import data, results
 from ..data import peaks as atlas
 from ..data.reader import Measured, measured, read_spectrum
 from ..data.spectra import GRID
-from .library import Library, _unit, compare_peaks, features
+from ..models.library import Library, _unit, compare_peaks, features
 from .preparation import Prepared, prepare
 
 #: The class of the network for what is none of its minerals.

@@ -13,8 +13,8 @@ from ..data.measure import measure
 from ..data.peaks import NUMBERS, rebuild
 from ..data.reader import MAKERS, read_spectrum
 from ..data.spectra import GRID
+from ..models.library import Library
 from ..results import Cache, UserError, cache_folder
-from .library import Library
 from .preparation import prepare
 
 #: What is written beside a mineral that comes from such a folder.

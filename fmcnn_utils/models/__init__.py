@@ -3,6 +3,7 @@
 ======================  ==========================================================================
 ``FMCNNClassifier``     the paper's network
 ``RobustFMCNN``         the network behind ``identify``: larger, and trained on changed spectra
+``LibraryFMCNN``        such a network and a search in its training spectra, together
 ``baseline``            the classifiers that it is compared with
 ``build``, ``train``    the Keras model inside, and its training
 ``load_pretrained``     the network that comes with the code
@@ -11,8 +12,9 @@
 
 from .baselines import CLASSIFIERS, baseline
 from .classifier import FMCNNClassifier
+from .library import Library
 from .pretrained import load_pretrained
-from .robust import RobustFMCNN
+from .robust import LibraryFMCNN, RobustFMCNN
 
 _OF_KERAS = ("TestAccuracy", "build", "keras", "tf", "train")
 

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import softmax
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from ..data.spectra import GRID
 from .classifier import FMCNNClassifier
+from .library import Library
 
 #: Widths, in points, of the smoothing that stands for a lower resolution.
 _BLURS = (0.0, 1.0, 2.0, 3.0)
+#: What may be changed, in this order. *shift*: moved (standard deviation 3 points) and stretched
+#: (0.2 %). *heights*: bands raised and lowered smoothly along the axis, as polarisation and
+#: orientation do. *resolution*: smoothed by up to 3 points. *background*: a low, smooth one added.
+#: *noise*: added. *range*: one in three cut to a part of its range.
+CHANGES = ("shift", "heights", "resolution", "background", "noise", "range")
 
 
-def augment(X, random: np.random.Generator) -> np.ndarray:
+def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
     """Each spectrum as another instrument, laser or orientation might have measured it.
-
-    Shifted (standard deviation 3 points) and stretched (0.2 %); its bands raised and lowered
-    smoothly along the axis, as polarisation and orientation do; smoothed by up to 3 points; on a
-    residual background, with noise; and one in three cut to a part of its range.
 
     Args:
         X: intensities, (n, points), at a step of 1 cm⁻¹.
         random: where the changes are drawn from.
+        changes: which of ``CHANGES``.
 
     Returns:
         float32 (n, points), at least 0, with maximum 1.
@@ -35,27 +40,33 @@ def augment(X, random: np.random.Generator) -> np.ndarray:
     X = np.clip(X, 0, None)
     X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
     at = np.arange(points)
-    move, stretch = random.normal(0, 3, n), random.normal(0, 0.002, n)
-    middle = points / 2
-    X = np.stack(
-        [
-            np.interp((at - middle) * (1 + s) + middle + m, at, x)
-            for x, m, s in zip(X, move, stretch, strict=True)
-        ]
-    )
-    X *= np.exp(0.5 * _smooth(random, n, points, 60))
-    blur = random.integers(0, len(_BLURS), n)
-    for number, sigma in enumerate(_BLURS):
-        if sigma and (rows := blur == number).any():
-            X[rows] = gaussian_filter1d(X[rows], sigma, axis=1)
+    if "shift" in changes:
+        move, stretch = random.normal(0, 3, n), random.normal(0, 0.002, n)
+        middle = points / 2
+        X = np.stack(
+            [
+                np.interp((at - middle) * (1 + s) + middle + m, at, x)
+                for x, m, s in zip(X, move, stretch, strict=True)
+            ]
+        )
+    if "heights" in changes:
+        X *= np.exp(0.5 * _smooth(random, n, points, 60))
+    if "resolution" in changes:
+        blur = random.integers(0, len(_BLURS), n)
+        for number, sigma in enumerate(_BLURS):
+            if sigma and (rows := blur == number).any():
+                X[rows] = gaussian_filter1d(X[rows], sigma, axis=1)
     X /= np.maximum(X.max(axis=1, keepdims=True), 1e-12)
-    background = np.abs(_smooth(random, n, points, 150)) * random.exponential(0.02, (n, 1))
-    noise = random.normal(size=X.shape) * random.exponential(0.008, (n, 1))
-    X = X + background + noise
-    cut = random.random(n) < 1 / 3
-    low = np.where(cut & (random.random(n) < 0.6), random.uniform(0, 200, n), 0)
-    high = np.where(cut & (random.random(n) < 0.6), points - random.uniform(0, 450, n), points)
-    X[(at < low[:, None]) | (at > high[:, None])] = 0
+    if "background" in changes:
+        background = np.abs(_smooth(random, n, points, 150))
+        X = X + background * random.exponential(0.02, (n, 1))
+    if "noise" in changes:
+        X = X + random.normal(size=X.shape) * random.exponential(0.008, (n, 1))
+    if "range" in changes:
+        cut = random.random(n) < 1 / 3
+        low = np.where(cut & (random.random(n) < 0.6), random.uniform(0, 200, n), 0)
+        high = np.where(cut & (random.random(n) < 0.6), points - random.uniform(0, 450, n), points)
+        X[(at < low[:, None]) | (at > high[:, None])] = 0
     X = np.clip(X, 0, None)
     return (X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
@@ -75,6 +86,7 @@ class RobustFMCNN(FMCNNClassifier):
     """FMCNN with augmented training, for a fixed number of epochs under a falling learning rate.
 
     Args:
+        changes: what each epoch changes of the spectra, of ``CHANGES``; () for nothing.
         epochs: of the training; there is no validation split, and no early stopping.
         **settings: of ``FMCNNClassifier``.
     """
@@ -82,6 +94,7 @@ class RobustFMCNN(FMCNNClassifier):
     def __init__(
         self,
         *,
+        changes=CHANGES,
         filters=32,
         squeeze=8,
         expand1=16,
@@ -91,6 +104,7 @@ class RobustFMCNN(FMCNNClassifier):
         batch_size=64,
         random_state=None,
     ):
+        self.changes = changes
         super().__init__(
             filters=filters,
             squeeze=squeeze,
@@ -117,7 +131,7 @@ class RobustFMCNN(FMCNNClassifier):
         )
         self.history_ = fmcnn.train(
             model,
-            lambda: self.as_input(augment(X, random)),
+            lambda: self.as_input(augment(X, random, self.changes)),
             number,
             batch_size=self.batch_size,
             epochs=self.epochs,
@@ -131,3 +145,67 @@ class RobustFMCNN(FMCNNClassifier):
         X = np.clip(X, 0, None)
         X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
         return gaussian_filter1d(np.sqrt(X), 1, axis=1).astype(np.float32)[..., None]
+
+
+class LibraryFMCNN(RobustFMCNN):
+    """The network and a search in the library of its training spectra, weighed together.
+
+    The probability of a mineral is proportional to ``p ** log_p · exp(−distance · (1 − s)²)``: p is
+    the network's, s the similarity to the mineral's most similar training spectrum (``Library``).
+    What its bands say is asked of the network alone (``explain``).
+
+    Args:
+        log_p: weight of the network; it and ``distance`` were fitted on specimens of another
+            archive (``scripts/identify.py``).
+        distance: weight of the library.
+        **settings: of ``RobustFMCNN``. Of its changes, those of heights alone were best on the
+            search's folds (``results/rruff/beyond_ablation.csv``).
+
+    Attributes:
+        library_: the ``Library`` of the training spectra.
+    """
+
+    def __init__(
+        self,
+        *,
+        log_p=0.2,
+        distance=12.24,
+        changes=("heights",),
+        filters=32,
+        squeeze=8,
+        expand1=16,
+        expand3=16,
+        learning_rate=0.002,
+        epochs=60,
+        batch_size=64,
+        random_state=None,
+    ):
+        self.log_p = log_p
+        self.distance = distance
+        super().__init__(
+            changes=changes,
+            filters=filters,
+            squeeze=squeeze,
+            expand1=expand1,
+            expand3=expand3,
+            learning_rate=learning_rate,
+            epochs=epochs,
+            batch_size=batch_size,
+            random_state=random_state,
+        )
+
+    def fit(self, X, y) -> LibraryFMCNN:
+        """Train on raw counts (n, points) and mineral names (n,)."""
+        super().fit(X, y)
+        self.library_ = Library(X, y)
+        return self
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Probability of each mineral, (n, n_classes), in the order of ``classes_``."""
+        p = super().predict_proba(X)
+        measured = np.asarray(X) != 0
+        low = GRID[measured.argmax(axis=1)]
+        high = GRID[::-1][measured[:, ::-1].argmax(axis=1)]
+        similarity, _ = self.library_.similarity(X, low, high)
+        log = self.log_p * np.log(np.clip(p, 1e-9, 1)) - self.distance * (1 - similarity) ** 2
+        return softmax(log, axis=1)
