@@ -181,6 +181,18 @@ def identify(args) -> int:
     return int(failed == len(args.files))
 
 
+def score(args) -> int:
+    """Score your model's predictions, a CSV, beside the models of the protocol.
+
+    Columns: file, predicted, and repeat if there is more than one. Which files train and which test
+    is in results/rruff/splits_specimen.csv.gz and splits_random.csv.gz.
+    """
+    from .evaluation import benchmark
+
+    print(benchmark(args.predictions, args.name, args.split).to_string())
+    return 0
+
+
 def refresh(args) -> int:
     """Execute the committed notebooks at their defaults, in place."""
     from . import notebooks
@@ -202,7 +214,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = {"notebooks": refresh}
-    named |= {f.__name__: f for f in (reproduce, paper, identify, sweep, figures, site)}
+    named |= {f.__name__: f for f in (reproduce, paper, identify, score, sweep, figures, site)}
     of = {}
     for name, function in named.items():
         text = function.__doc__
@@ -234,6 +246,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     for name in ("paper", "sweep"):
         of[name].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
         of[name].add_argument("--scheduler", help="address of a Dask cluster to run on")
+    of["score"].add_argument("predictions", metavar="FILE.csv")
+    of["score"].add_argument("--split", choices=("specimen", "random"), default="specimen")
+    of["score"].add_argument("--name", default="yours", help="of the model, in the table")
     _add_identify(of["identify"])
     return parser.parse_args(argv)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -217,3 +218,22 @@ def _amount(number: str) -> float:
     """Of an atom or bracket: 1 where there is no number, the first of a range, else NaN."""
     known = re.fullmatch(r"(\d+(?:\.\d+)?)(?:[-–][\d.]+)?", number or "1")
     return float(known[1]) if known else np.nan
+
+
+@lru_cache(maxsize=1)
+def series() -> dict[str, dict[str, dict]]:
+    """Of each mineral in ``data/series.csv``: series, or other close relation → its row there.
+
+    A row has ``members`` (a list), what they ``differ in``, and the ``source``.
+    """
+    of: dict[str, dict[str, dict]] = {}
+    for row in pd.read_csv(DATA / "series.csv").to_dict("records"):
+        row["members"] = row["members"].split("; ")
+        for member in row["members"]:
+            of.setdefault(member, {})[row["series"]] = row
+    return of
+
+
+def same_series(a: str, b: str) -> bool:
+    """Whether two minerals are members of one series."""
+    return bool(series().get(a, {}).keys() & series().get(b, {}).keys())

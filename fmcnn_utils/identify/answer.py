@@ -236,7 +236,7 @@ def answers(
 def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
     names, classes = ref.library.names, ref.network.classes_
     order = np.argsort(-q, kind="stable")[: max(top, 2)]
-    series = _series()
+    series = data.chemistry.series()
     table = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "mineral": names[order]})
     table["confidence"] = q[order]
     by_network = dict(zip(classes, p, strict=True))
@@ -355,7 +355,7 @@ def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, 
     part = area / max(area.sum(), 1e-12)
     pair = names[[first[k], second[k]]]
     too_little = alike[k] < s.max() + MIXTURE_GAIN or part.min() < MIXTURE_SHARE
-    if too_little or _same_series(*pair):
+    if too_little or data.chemistry.same_series(*pair):
         return None, 0.0
     table = pd.DataFrame({"mineral": pair, "share": part})
     return table.sort_values("share", ascending=False, ignore_index=True), float(alike[k])
@@ -386,21 +386,6 @@ def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str
     if alike[k, mineral] < max(similarity + SHIFT_GAIN, LEAST_MOVED):
         return None
     return SHIFTS[k], str(library.names[mineral])
-
-
-@lru_cache(maxsize=1)
-def _series() -> dict[str, dict[str, dict]]:
-    """Of each mineral, its series: their members, and what these differ in."""
-    of: dict[str, dict[str, dict]] = {}
-    for row in pd.read_csv(results.DATA / "series.csv").to_dict("records"):
-        row["members"] = row["members"].split("; ")
-        for member in row["members"]:
-            of.setdefault(member, {})[row["series"]] = row
-    return of
-
-
-def _same_series(a: str, b: str) -> bool:
-    return bool(_series().get(a, {}).keys() & _series().get(b, {}).keys())
 
 
 @lru_cache(maxsize=1)
