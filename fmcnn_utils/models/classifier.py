@@ -167,10 +167,16 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
         """What the network sees of raw counts (n, points): normalised, float32 (n, points, 1)."""
         return normalise(X, self.normalisation)[..., None]
 
+    def build(self, n_points: int, n_classes: int, seed: int):
+        """The untrained Keras model; a subclass may give another one."""
+        from . import fmcnn
+
+        return fmcnn.build(self, n_points, n_classes, seed)
+
     def _train(self, x, number, seed, epochs, validation, callbacks):
         from . import fmcnn
 
-        model = fmcnn.build(self, x.shape[1], len(self.classes_), seed)
+        model = self.build(x.shape[1], len(self.classes_), seed)
         for callback in callbacks:
             if isinstance(callback, fmcnn.TestAccuracy):
                 callback.use(self)

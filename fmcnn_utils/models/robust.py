@@ -124,7 +124,7 @@ class RobustFMCNN(FMCNNClassifier):
         self.classes_, number = np.unique(y, return_inverse=True)
         seed = int(check_random_state(self.random_state).randint(2**31))
         random = np.random.default_rng(seed)
-        model = fmcnn.build(self, X.shape[1], len(self.classes_), seed)
+        model = self.build(X.shape[1], len(self.classes_), seed)
         steps = self.epochs * -(-len(X) // self.batch_size)
         model.optimizer.learning_rate = fmcnn.keras.optimizers.schedules.CosineDecay(
             self.learning_rate, steps
