@@ -8,6 +8,7 @@ The steps, each with files of its own:
 - ``leakage``: the same spectra and models under five splits that share ever less with training.
 - ``ablation``: what each part of the better model brings, on the folds of the search
   (``scripts/search.py``), which is where it was chosen.
+- ``composition``: are the errors within a series the specimens in between?
 
 Every fit is kept, so that a run may be interrupted.
 """
@@ -15,6 +16,7 @@ Every fit is kept, so that a run may be interrupted.
 from __future__ import annotations
 
 import argparse
+import re
 
 import pandas as pd
 import search
@@ -115,7 +117,40 @@ def full(spectra: data.Spectra, repeats: dict[str, int], **how) -> None:
     results.write(outcome.predictions, "beyond_predictions.csv.gz")
 
 
-STEPS = ("protocol", "leakage", "ablation")
+def composition(archive: str) -> None:
+    """Write ``beyond_composition.csv``: specimens of pairs in a series, where they lie, and errors.
+
+    A row per specimen whose file gives its measured chemistry: the ratio of ``data/borders.csv``
+    and its border, the number of tests by specimen in all repeats, and of each model the share of
+    them in which it predicted the other mineral of the pair.
+    """
+    chemistry = {}
+    for name, scan in data.rruff.scans(archive):
+        mineral, specimen = name.split("__")[:2]
+        chemistry[mineral, specimen.split("-")[0]] = scan.header.get("MEASURED CHEMISTRY", "")
+    tests = results.read("predictions_specimen")
+    place = tests["file"].str.split("__", expand=True)
+    tests["specimen"] = place[1].str.split("-").str[0]
+    rows = []
+    for pair in pd.read_csv(results.DATA / "borders.csv").itertuples():
+        for mineral, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            for specimen, own in tests[tests["true"] == mineral].groupby("specimen"):
+                if formula := chemistry.get((mineral, specimen), "").partition(";")[0]:
+                    formula = re.sub(r"(?<!\d)\.(?=\d)", "0.", formula.strip())
+                    atoms = dict.fromkeys(ELEMENTS, 0.0) | data.chemistry.amounts(formula)
+                    row = {"pair": f"{pair.first}–{pair.second}", "mineral": mineral}
+                    row |= {"specimen": specimen, "ratio": pair.ratio, "border": pair.border}
+                    row["value"] = round(pd.DataFrame([atoms]).eval(pair.ratio)[0], 4)
+                    row["tests"] = len(own)
+                    for model in ("FMCNN", "LDA tuned"):
+                        row[model] = round((own[model] == other).mean(), 4)
+                    rows.append(row)
+    results.write(pd.DataFrame(rows), "beyond_composition.csv")
+
+
+#: That stand in the ratios.
+ELEMENTS = ("Al", "Ca", "Fe", "Mg", "Mn", "Na")
+STEPS = ("protocol", "leakage", "ablation", "composition")
 
 
 def main() -> None:
@@ -138,6 +173,8 @@ def main() -> None:
         leakage(spectra, n_jobs=args.jobs)
     if "ablation" in steps:
         ablation(spectra, n_jobs=args.jobs)
+    if "composition" in steps:
+        composition(data.rruff.fetch() if args.data == "rruff" else args.data)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ import argparse
 import warnings
 import zipfile
 from dataclasses import asdict
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -126,15 +125,7 @@ def read_unoriented(source: str) -> data.Spectra:
 
 def points_of(path: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Of each Processed file of an archive, its points as measured."""
-    found = {}
-    for name, open_file in data.rruff._files(Path(path)):
-        if "__Raman_Data_RAW__" not in name:
-            try:
-                scan = data.rruff.parse(data.rruff._content(open_file))
-            except data.rruff.UnreadableSpectrum:
-                continue
-            found[name] = scan.shift, scan.intensity
-    return found
+    return {name: (scan.shift, scan.intensity) for name, scan in data.rruff.scans(path)}
 
 
 def list_unoriented(oriented: data.Spectra, source: str) -> None:

@@ -146,6 +146,16 @@ def _read(path: Path) -> Archive:
     return Archive(spectra, pd.DataFrame(unreadable, columns=["file", "reason"]), raw, skipped)
 
 
+def scans(path: str | Path) -> Iterator[tuple[str, Scan]]:
+    """Name and content of each Processed file of an archive that can be read, as measured."""
+    for name, open_file in _files(Path(path)):
+        if "__Raman_Data_RAW__" not in name:
+            try:
+                yield Path(name).name, parse(_content(open_file))
+            except UnreadableSpectrum:
+                continue
+
+
 def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
     """Name of each file, in the order of names, and how to open it: nothing is unpacked to disk."""
     if path.is_dir():
