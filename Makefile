@@ -11,7 +11,7 @@ DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 # where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
 FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help reproduce test lab identify paper site search sweep notebooks figures atlas pretrained identifier lock clean
+.PHONY: help reproduce test lab identify paper site search sweep notebooks figures atlas pretrained identifier beyond lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ pretrained: $(STAMP)  ## train the network that comes with the code  [DATA=]
 
 identifier: $(STAMP)  ## train and measure what identify uses  DATA= UNORIENTED=  [RAW= JOBS=]
 	@$(IN_VENV) scripts/identify.py $(DATA_OPTION) --unoriented "$(UNORIENTED)" --protocol $(if $(RAW),--raw "$(RAW)") $(if $(JOBS),--jobs $(JOBS))
+
+beyond: $(STAMP)  ## new specimens, and a better model: hours  [DATA= JOBS=]
+	@$(IN_VENV) scripts/beyond.py $(DATA_OPTION) $(if $(JOBS),--jobs $(JOBS))
 
 # The stamp is written last, so that an interrupted environment is made again, and says what the
 # environment was made for: another Python, or a folder that was moved, needs another one.

@@ -1,7 +1,8 @@
 """Files that the commands write: kept tables, whole or not at all, and what can be computed again.
 
 ``make paper`` writes the tables of ``results/rruff``, but for those named after ``make atlas``,
-``make search`` and ``make pretrained``; notebooks, figures and the README read them.
+``make search``, ``make pretrained``, ``make identifier`` and ``make beyond``; notebooks, figures
+and the README read them.
 """
 
 from __future__ import annotations
@@ -146,5 +147,5 @@ def read(name: str) -> pd.DataFrame:
 def made_by(name: str) -> str:
     """The command that makes a kept table or figure."""
     command = {"atlas": "atlas", "search": "search", "fmcnn": "pretrained", "validation": "search"}
-    command["identify"] = "identifier"
+    command |= {"identify": "identifier", "beyond": "beyond"}
     return f"make {command.get(name.partition('_')[0], 'paper')} DATA=path/to/archive.zip"

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter1d
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -14,6 +15,7 @@ from test_protocol import few_spectra
 
 from fmcnn_utils import data, models, results
 from fmcnn_utils.models import FMCNNClassifier, baseline
+from fmcnn_utils.models.robust import augment
 from scripts import pretrained
 
 TINY = {"filters": 4, "kernel": 5, "stride": 3, "squeeze": 2, "expand1": 3, "expand3": 3}
@@ -224,3 +226,23 @@ def test_the_committed_network_predicts_of_the_archive_what_its_table_says(real)
     again = kept.network.classes_[p.argmax(axis=1)]
     assert again.tolist() == kept.held_out["predicted"].tolist()
     np.testing.assert_allclose(p.max(axis=1), kept.held_out["p"], atol=2e-3)
+
+
+def test_network_and_library_together():
+    random = np.random.default_rng(0)
+    peaks = np.zeros((4, 1360))
+    peaks[np.arange(4), [200, 500, 800, 1100]] = 1
+    shapes = gaussian_filter1d(peaks + 0.3 * np.roll(peaks, 90, axis=1), 6, axis=1)
+    number = np.repeat(np.arange(4), 12)
+    X = shapes[number] * random.uniform(50, 900, (48, 1)) + random.uniform(0, 0.05, (48, 1360))
+    y = np.array(["a", "b", "c", "d"])[number]
+    model = clone(models.LibraryFMCNN(filters=8, epochs=12, random_state=1)).fit(X[::2], y[::2])
+    p = model.predict_proba(X[1::2])
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert (model.predict(X[1::2]) == y[1::2]).all()
+    cut = X[1::2].copy()
+    cut[:, :150] = 0  # not measured there: neither the peaks of a nor of others lie in it
+    assert (model.predict(cut) == y[1::2]).mean() > 0.9
+    with pytest.raises(ValueError, match="changes: 'colour' is not one of shift"):
+        models.RobustFMCNN(changes=("colour",)).fit(X, y)
+    assert len(augment(X, random, ())) == len(X)

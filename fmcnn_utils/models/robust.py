@@ -35,7 +35,12 @@ def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
 
     Returns:
         float32 (n, points), at least 0, with maximum 1.
+
+    Raises:
+        ValueError: for an unknown change.
     """
+    if unknown := set(changes) - set(CHANGES):
+        raise ValueError(f"changes: {unknown.pop()!r} is not one of {', '.join(CHANGES)}")
     n, points = X.shape
     X = np.clip(X, 0, None)
     X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
