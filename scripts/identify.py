@@ -39,9 +39,9 @@ from fmcnn_utils.data.measure import measure
 from fmcnn_utils.data.reader import Measured
 from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.evaluation.cross_validation import versions
-from fmcnn_utils.identify import OTHER, Calibration, Library, Reference
+from fmcnn_utils.identify import OTHER, Calibration, Reference
 from fmcnn_utils.identify.answer import answers, kept_library
-from fmcnn_utils.models import RobustFMCNN, pretrained
+from fmcnn_utils.models import Library, RobustFMCNN, pretrained
 
 DRAWS = 5
 #: Share of the spectra of other minerals that may be called sure, and of the library's own that

@@ -5,14 +5,14 @@
 ``read_spectrum``       a spectrum from a file of any sane form
 ``upload``              a button that opens a file, for JupyterLab
 ``prepare``             spikes and background removed, on the common grid
-``Library``             search by similarity; ``by_peaks``, search by positions of peaks
+``by_peaks``            search in the library by positions of peaks
 ``run``                 many files: to the terminal, a CSV, a page
 ``own_library``         a laboratory's own labelled spectra beside the kept ones
 ======================  ==========================================================================
 """
 
 from ..data.reader import measured, read_spectrum
-from ..models.library import Library, by_peaks
+from ..models.library import by_peaks
 from .answer import OTHER, Calibration, Identification, Reference, answers, identify, kept_reference
 from .batch import run
 from .own import own_library

@@ -4,6 +4,7 @@
 ``FMCNNClassifier``     the paper's network
 ``RobustFMCNN``         the network behind ``identify``: larger, and trained on changed spectra
 ``LibraryFMCNN``        such a network and a search in its training spectra, together
+``Library``             spectra with names, searched by similarity
 ``baseline``            the classifiers that it is compared with
 ``build``, ``train``    the Keras model inside, and its training
 ``load_pretrained``     the network that comes with the code
