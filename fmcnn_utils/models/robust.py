@@ -163,8 +163,8 @@ class LibraryFMCNN(RobustFMCNN):
         log_p: weight of the network; it and ``distance`` were fitted on specimens of another
             archive (``scripts/identify.py``).
         distance: weight of the library.
-        **settings: of ``RobustFMCNN``. Of its changes, those of heights alone were best on the
-            search's folds (``results/rruff/beyond_ablation.csv``).
+        **settings: of ``RobustFMCNN``. By default only heights are changed, which had the
+            best mean of random and by specimen on the search's folds (``scripts/beyond.py``).
 
     Attributes:
         library_: the ``Library`` of the training spectra.
