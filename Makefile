@@ -73,7 +73,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@echo "$(PYTHON) $(CURDIR)" > $(STAMP)
 
 lock:  ## resolve the environment anew (needs uv)
-	uv pip compile pyproject.toml --extra cpu --extra test --extra formats --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
+	uv pip compile pyproject.toml --extra cpu --extra test --extra formats --extra classroom --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-emit-index-url --no-header --no-annotate --upgrade -o requirements.lock
 
 clean:  ## remove build/ and the tools' caches; kept fits, downloads and .venv stay
 	rm -rf build .pytest_cache .ruff_cache .hypothesis data/cache/archives
