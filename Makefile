@@ -5,13 +5,13 @@
 STAMP = .venv/made-for.txt
 MADE_FOR := $(shell cat $(STAMP) 2>/dev/null)
 PYTHON ?= $(or $(firstword $(MADE_FOR)),python3)
-IN_VENV = .venv/bin/python
+IN_VENV = .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 COMMAND = $(IN_VENV) -m fmcnn_utils
 DATA_OPTION = $(if $(DATA),--data "$(DATA)")
 # where fits run: JOBS=4 processes, or on a Dask cluster, SCHEDULER=tcp://192.168.0.2:8786
 FITS = $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
-.PHONY: help reproduce test lab identify paper site search sweep notebooks figures atlas pretrained identifier beyond lock clean
+.PHONY: help reproduce test lab identify paper site search sweep notebooks figures atlas pretrained identifier beyond classroom bundle lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -57,8 +57,15 @@ pretrained: $(STAMP)  ## train the network that comes with the code  [DATA=]
 identifier: $(STAMP)  ## train and measure what identify uses  DATA= UNORIENTED=  [RAW= JOBS=]
 	@$(IN_VENV) scripts/identify.py $(DATA_OPTION) --unoriented "$(UNORIENTED)" --protocol $(if $(RAW),--raw "$(RAW)") $(if $(JOBS),--jobs $(JOBS))
 
-beyond: $(STAMP)  ## new specimens, and a better model: hours  [DATA= JOBS=]
+beyond: $(STAMP)  ## new specimens, and a better model: hours  [DATA= JOBS= UNORIENTED=]
 	@$(IN_VENV) scripts/beyond.py $(DATA_OPTION) $(if $(JOBS),--jobs $(JOBS))
+	$(if $(UNORIENTED),@$(IN_VENV) scripts/transfer.py $(DATA_OPTION) --unoriented "$(UNORIENTED)" $(if $(JOBS),--jobs $(JOBS)))
+
+classroom: $(STAMP)  ## a course folder with all exercises, for nbgrader: build/classroom  [COURSE=]
+	@$(IN_VENV) scripts/classroom.py $(if $(COURSE),--course "$(COURSE)")
+
+bundle: $(STAMP) site  ## all for machines without internet: build/bundle  [PLATFORMS="linux mac windows" PYTHONS=3.12]
+	@$(IN_VENV) scripts/bundle.py $(if $(PLATFORMS),--platform $(PLATFORMS)) $(if $(PYTHONS),--python $(PYTHONS))
 
 # The stamp is written last, so that an interrupted environment is made again, and says what the
 # environment was made for: another Python, or a folder that was moved, needs another one.

@@ -55,7 +55,13 @@ def _pages(folder: Path, paths: list[Path], index: str, root: Path | None = None
         source, pages = Path(made, "source"), Path(made, "pages")
         (source / "notebooks").mkdir(parents=True)
         if root:  # laid out as the repository is, so that links lead to pages
-            for name in ("README.md", "data/README.md", "docs/api.rst"):
+            for name in (
+                "README.md",
+                "CONTRIBUTING.md",
+                "data/README.md",
+                "docs/teaching.md",
+                "docs/api.rst",
+            ):
                 (source / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / name, source / name)
             shutil.copytree(root / "figures", source / "figures")
@@ -99,7 +105,8 @@ def _index(paths: list[Path], said: str, minutes: dict[str, float] | None) -> st
     if minutes is not None:
         parts.append("## The numbers of this run")
         parts += [_numbers(path) for path in paths]
-    menu = "About this project <README>\nThe data <data/README>\nThe package <docs/api>"
+    menu = "For teachers <docs/teaching>\nAbout this project <README>\nThe data <data/README>\n"
+    menu += "The package <docs/api>\nWorking on it <CONTRIBUTING>"
     parts.append(f"```{{toctree}}\n:hidden:\n\n{pages}\n{menu}\n```\n")
     return "\n\n".join(parts)
 

@@ -1,5 +1,6 @@
 """The lock, pyproject.toml, environment.yml and the Makefile agree; imports go downward only."""
 
+import json
 import os
 import re
 import shutil
@@ -49,7 +50,7 @@ def test_lock_satisfies_pyproject(python, platform):
     versions = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in locked}
     assert len(versions) == len(locked), "a package is locked twice"
     extras = PROJECT["optional-dependencies"]
-    wanted = PROJECT["dependencies"] + extras["test"] + extras["cpu"]
+    wanted = PROJECT["dependencies"] + extras["test"] + extras["cpu"] + extras["classroom"]
     for requirement in that_apply(wanted, environment):
         version = versions[canonicalize_name(requirement.name)]
         assert version in requirement.specifier, f"{requirement} has {version} in the lock"
@@ -71,6 +72,30 @@ def test_conda_and_binder_take_the_lock():
     assert pip == "pip"
     # Nothing else: a second place for a version is a place for another version.
     assert packages == {"pip": ["-r requirements.lock"]}
+
+
+def test_container_takes_the_lock_as_a_user_of_its_own():
+    lines = (ROOT / ".devcontainer" / "Dockerfile").read_text(encoding="utf-8")
+    (base,) = re.findall(r"^FROM python:(\d+\.\d+)\.\d+-slim-\w+$", lines, re.M)
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert f"python={base}" in environment["dependencies"], "Docker and conda differ"
+    assert re.findall(r"^USER (\w+)$", lines, re.M) == ["student"]
+    installs = re.findall(r"pip install (.*)", lines)
+    assert [line.split("--no-cache-dir ")[1] for line in installs] == [
+        "--require-hashes -r requirements.lock",
+        "--no-deps --no-build-isolation -e .",
+    ]
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert container["remoteUser"] == "student"
+    assert container["postCreateCommand"] == "pip install --no-deps --no-build-isolation -e ."
+
+
+def test_workflow_runs_the_two_commands_on_each_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))
+    (job,) = workflow["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == PYTHONS
+    runs = [step["run"].split(" PYTHON")[0] for step in job["steps"] if "run" in step]
+    assert runs == ["make reproduce", "make test"]
 
 
 @pytest.fixture

@@ -92,15 +92,21 @@ def run_all(page, lab, path):
     """Choose Run All Cells, wait for the last one, and give back what JupyterLab saves."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    for _ in range(150):
-        page.wait_for_timeout(2000)
-        page.keyboard.press("Control+s")
-        with urllib.request.urlopen(f"{lab}/api/contents/{path}?content=1") as answer:
-            cells = json.load(answer)["content"]["cells"]
-        code = [c for c in cells if c["cell_type"] == "code" and c["source"]]
-        if errors(cells) or all(cell["execution_count"] for cell in code):
-            return cells
-    raise AssertionError(f"{path} has not come to its end in five minutes")
+    idle = 0
+    for _ in range(600):  # between two cells a kernel is idle, too, but not for so long
+        page.wait_for_timeout(500)
+        (session,) = [s for s in ask(lab, "sessions") if s["path"] == path]
+        idle = idle + 1 if session["kernel"]["execution_state"] == "idle" else 0
+        if idle == 10:
+            break
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(2000)
+    return ask(lab, f"contents/{path}?content=1")["content"]["cells"]
+
+
+def ask(lab, what):
+    with urllib.request.urlopen(f"{lab}/api/{what}") as answer:
+        return json.load(answer)
 
 
 def errors(cells):
@@ -120,6 +126,8 @@ def test_run_all_cells(page, lab, name):
     cells = run_all(page, lab, path)
     screenshot(page, name.removesuffix(".ipynb"))
     assert not errors(cells)
+    code = [cell for cell in cells if cell["cell_type"] == "code" and cell["source"]]
+    assert all(cell["execution_count"] for cell in code), "a cell has not been run"
     if name.startswith("05"):
         menus = page.locator(".widget-interact")
         menus.locator("select").first.select_option("Zircon")
@@ -153,7 +161,6 @@ def test_an_exercise_is_typed_into_and_validated(page, lab, name):
         ".value_counts()",
     }
     page.keyboard.insert_text(typed[name].replace("\n", "\n    "))
-    page.keyboard.press("Control+s")
     page.get_by_role("button", name="Validate", exact=True).click()
     results = page.locator(".jp-Dialog")
     results.wait_for(timeout=180_000)
