@@ -79,7 +79,7 @@ def test_container_takes_the_lock_as_a_user_of_its_own():
     (base,) = re.findall(r"^FROM python:(\d+\.\d+)\.\d+-slim-\w+$", lines, re.M)
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert f"python={base}" in environment["dependencies"], "Docker and conda differ"
-    assert re.findall(r"^USER (\w+)$", lines, re.M) == ["student"]
+    assert re.findall(r"^USER (\w+)$", lines, re.M) == ["1000"]
     installs = re.findall(r"pip install (.*)", lines)
     assert [line.split("--no-cache-dir ")[1] for line in installs] == [
         "--require-hashes -r requirements.lock",

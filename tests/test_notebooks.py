@@ -15,7 +15,7 @@ import pytest
 from fmcnn_utils import notebooks
 from fmcnn_utils.results import ROOT
 
-PATHS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+PATHS = [p for p in sorted((ROOT / "notebooks").rglob("*.ipynb")) if "exercises" not in p.parts]
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
 
 MACHINE_PATH = re.compile(r"/(?:root|home|work|tmp|Users|opt|usr)/|\b[A-Z]:\\\\|site-packages")
