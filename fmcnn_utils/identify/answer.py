@@ -172,7 +172,9 @@ class Identification:
                 groups = pd.Series(dtype=str)
             rows.append((position, weight[near].sum(), ", ".join(dict.fromkeys(groups))))
         table = pd.DataFrame(rows, columns=["position", "weight", "groups"])
-        return table.nlargest(5, "weight").reset_index(drop=True)
+        # not nlargest, which refuses the empty table of an answer without a matched peak
+        table = table.sort_values("weight", ascending=False, kind="stable")
+        return table.head(5).reset_index(drop=True)
 
     def plot(self):
         """The raw spectrum and its background; the prepared one over the library's; attribution."""
