@@ -7,14 +7,13 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import solve_triangular
 from scipy.ndimage import gaussian_filter1d
 
 from .. import data, results
 from ..data import peaks as atlas
 from ..data.reader import Measured, measured, read_spectrum
 from ..data.spectra import GRID
-from ..models.library import Library, _unit, compare_peaks, features
+from ..models.library import Library, compare_peaks
 from .preparation import Prepared, prepare
 
 #: The class of the network for what is none of its minerals.
@@ -350,7 +349,7 @@ def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, 
     X = scaled(candidates)
     share = _two_of(smooth(X), y, first, second)
     sums = share[:, :1] * X[first] + share[:, 1:] * X[second]
-    white = _white(library, prepared, np.vstack([x[None], sums]))
+    white = library.whiten(np.vstack([x[None], sums]), prepared.low, prepared.high)
     alike = white[1:] @ white[0]
     k = alike.argmax()
     area = share[k] * X[[first[k], second[k]]].sum(axis=1)
@@ -372,11 +371,6 @@ def _two_of(X, y, first, second) -> np.ndarray:
     b = (c[second] * own[first] - c[first] * G[first, second]) / det
     a, b = np.where(b < 0, c[first] / own[first], a), np.where(a < 0, c[second] / own[second], b)
     return np.clip(np.column_stack([a, b]), 0, None)
-
-
-def _white(library: Library, prepared, X) -> np.ndarray:
-    inside, mean, factor, _ = library.whitened(prepared.low, prepared.high)
-    return _unit(solve_triangular(factor, (features(X)[:, inside] - mean).T, lower=True).T)
 
 
 def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str] | None:
