@@ -146,7 +146,8 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest mineral of each spectrum, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def as_input(self, X) -> np.ndarray:
         """What the network sees of raw counts (n, points): normalised, float32 (n, points, 1)."""
@@ -213,10 +214,8 @@ def baseline(name: str, normalisation: str | None = None, **parameters) -> Pipel
     """
     if name not in CLASSIFIERS:
         raise ValueError(f"baseline {name!r} is not one of {', '.join(CLASSIFIERS)}")
-    normaliser = (
-        Normaliser("sqrt", LEVELS) if name == "RF" else Normaliser(normalisation or "minmax")
-    )
     if name == "RF" and normalisation is not None:
         raise ValueError(f"normalisation={normalisation!r} does not go with RF, which rounds")
+    scaling = ("sqrt", LEVELS) if name == "RF" else (normalisation or "minmax",)
     classifier = clone(CLASSIFIERS[name]).set_params(**parameters)
-    return Pipeline([("normalise", normaliser), ("classify", classifier)])
+    return Pipeline([("normalise", Normaliser(*scaling)), ("classify", classifier)])
