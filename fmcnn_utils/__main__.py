@@ -254,7 +254,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _add_identify(parser: argparse.ArgumentParser) -> None:
-    from .identify.preparation import BASELINES
+    from .data.reader import BASELINES
 
     parser.add_argument("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
     parser.add_argument("--csv", type=Path, help="write a row per file and rank")

@@ -7,9 +7,9 @@ from sklearn.metrics import roc_auc_score
 from fmcnn_utils import __main__ as commands
 from fmcnn_utils import data, identify, results
 from fmcnn_utils.data import peaks
+from fmcnn_utils.data.reader import without_spikes
 from fmcnn_utils.data.spectra import GRID
 from fmcnn_utils.identify import pages
-from fmcnn_utils.identify.preparation import without_spikes
 from fmcnn_utils.models import RobustFMCNN
 
 

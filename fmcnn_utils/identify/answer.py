@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +14,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from .. import data, results
 from ..data import peaks as atlas
-from ..data.reader import Measured, measured, read_spectrum
+from ..data.measure import measure
+from ..data.reader import MAKERS, Measured, Prepared, measured, prepare, read_spectrum
 from ..data.spectra import GRID
+from ..models import load_pretrained
 from ..models.library import Library, compare_peaks
-from .preparation import Prepared, prepare
 
 #: The class of the network for what is none of its minerals.
 OTHER = "(another mineral)"
@@ -90,20 +94,16 @@ class Reference:
 @lru_cache(maxsize=1)
 def kept_reference() -> Reference:
     """The network and the library that come with the code."""
-    from ..models import load_pretrained
-
     kept = load_pretrained("identify")
     numbers = kept.about["calibration"]
-    return Reference(
-        kept.network, kept_library(), Calibration(**numbers | {"known": tuple(numbers["known"])})
-    )
+    calibration = Calibration(**numbers | {"known": tuple(numbers["known"])})
+    return Reference(kept.network, kept_library(), calibration)
 
 
 def kept_library() -> Library:
     """All of the peak atlas, and what is kept of spectra of other lasers, rebuilt from peaks."""
-    own, other = data.load("atlas"), atlas.load_unoriented()
-    minerals = np.concatenate([own.minerals, other.minerals])
-    return Library(np.concatenate([own.X, other.X]), minerals)
+    both = data.load("atlas"), atlas.load_unoriented()
+    return Library(*(np.concatenate([getattr(s, of) for s in both]) for of in ("X", "minerals")))
 
 
 @dataclass(frozen=True)
@@ -159,17 +159,15 @@ class Identification:
         """
         weight = np.clip(self.attribution, 0, None)
         weight = weight / max(weight.sum(), 1e-12)
-        rows = []
-        formula = _formulas().get(self.table["mineral"].iloc[0], "")
+        formula, rows = _formulas().get(self.table["mineral"].iloc[0], ""), []
         for position in self.peaks["matched"][:, 0]:
-            near = np.abs(GRID - position) <= 12
-            region = [(position - 6, position + 6)]
             try:
-                groups = data.chemistry.explain(region, formula)
-                groups = groups[groups["allowed"] & (groups["kind"] == "inorganic")]["group"]
+                groups = data.chemistry.explain([(position - 6, position + 6)], formula)
+                groups = groups.query("allowed and kind == 'inorganic'")["group"].unique()
             except results.UserError:  # a formula that cannot be read
-                groups = pd.Series(dtype=str)
-            rows.append((position, weight[near].sum(), ", ".join(dict.fromkeys(groups))))
+                groups = []
+            near = np.abs(GRID - position) <= 12
+            rows.append((position, weight[near].sum(), ", ".join(groups)))
         table = pd.DataFrame(rows, columns=["position", "weight", "groups"])
         # not nlargest, which refuses the empty table of an answer without a matched peak
         table = table.sort_values("weight", ascending=False, kind="stable")
@@ -300,18 +298,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
         )
     if verdict == "none of these":
         name = f"unlike {first}"
-    return Identification(
-        prepared,
-        table.head(top),
-        verdict,
-        name,
-        notes,
-        mixture,
-        float(odds),
-        str(alone),
-        ref,
-        int(rows[order[0]]),
-    )
+    said = table.head(top), verdict, name, notes, mixture, float(odds), str(alone)
+    return Identification(prepared, *said, ref, int(rows[order[0]]))
 
 
 def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, float]:
@@ -388,3 +376,67 @@ def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str
 def _formulas() -> dict[str, str]:
     known = data.rruff.manifest()
     return known.groupby("mineral")["formula"].first().to_dict()
+
+
+# ---------------------------------------------------------------- own spectra
+
+#: What is written beside a mineral that comes from such a folder.
+SOURCE = "your library"
+LABELS = "labels.csv"
+SUFFIXES = {".txt", ".csv", ".dat", ".asc", ".tsv", ".xy", *MAKERS}
+
+
+def own_library(folder: str | Path, kept: Library) -> Library:
+    """``kept``, joined by the spectra of a folder, without any training.
+
+    The mineral of each file stands in ``labels.csv`` (columns ``file`` and ``mineral``), else it is
+    the start of the file's name, up to the first underscore, or a number or blank at the end:
+    ``Quartz_01.txt``, ``Quartz 2.csv``, RRUFF's names. The peaks of each are measured once and kept
+    in ``data/cache``; a file that cannot be read is warned of and left out.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        UserError: if it holds no spectrum that can be used, or labels.csv does not fit.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give one of labelled spectra as library")
+    cache, found = results.Cache(results.cache_folder() / "libraries"), []
+    for path, mineral in _labels(folder).items():
+        try:
+            one = cache.call(lambda path=path: _measured(path), path.read_bytes(), path.name)
+            found.append((mineral, *one))
+        except (results.UserError, FileNotFoundError) as problem:
+            warnings.warn(f"left out of the library: {problem}", stacklevel=2)
+    if not found:
+        raise results.UserError(
+            f"{folder} holds no spectrum that can be used: give text files named after minerals"
+        )
+    minerals, tables, low, high = zip(*found, strict=True)
+    peaks = pd.DataFrame(np.concatenate(tables), columns=atlas.NUMBERS)
+    peaks.insert(0, "spectrum", np.repeat(np.arange(len(tables)), [len(t) for t in tables]))
+    X = atlas.rebuild(peaks, pd.DataFrame({"first_shift": low, "last_shift": high}))
+    return kept.join(X, minerals, SOURCE)
+
+
+def _measured(path: Path) -> tuple[np.ndarray, float, float]:
+    one = prepare(read_spectrum(path))
+    inside = (one.low <= GRID) & (one.high >= GRID)
+    found = measure(GRID[inside], one.x[inside])
+    if not len(found):
+        raise results.UserError(f"{path}: no peak stands out of its noise")
+    return found, one.low, one.high
+
+
+def _labels(folder: Path) -> dict[Path, str]:
+    if (labels := folder / LABELS).exists():
+        table = pd.read_csv(labels, dtype=str, skipinitialspace=True)
+        if not {"file", "mineral"} <= set(table.columns):
+            raise results.UserError(f"{labels} needs the columns file and mineral")
+        table = table.dropna(subset=["file", "mineral"])
+        if lacking := [f for f in table["file"] if not (folder / f).is_file()]:
+            raise results.UserError(f"{labels} names {lacking[0]}, which is not in {folder}")
+        return {folder / f: m.strip() for f, m in zip(table["file"], table["mineral"], strict=True)}
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    stems = {path: re.split(r"_|[\s-]*\d+$", path.stem)[0].strip() for path in files}
+    return {path: mineral for path, mineral in stems.items() if mineral}
