@@ -78,17 +78,17 @@ def figures(args) -> int:
 
 def site(args) -> int:
     """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
-    from . import data, notebooks, site
+    from . import data, notebooks
 
     shutil.rmtree(BUILD / "site", ignore_errors=True)
     intro = f"Spectra of the notebooks: {data.peaks.SOURCE}."
-    print(f"To read: {site.build(BUILD / 'site', notebooks.find(), intro)}")
+    print(f"To read: {notebooks.make_pages(BUILD / 'site', notebooks.find(), intro)}")
     return 0
 
 
 def _run_all(values: dict[Path, dict], folder: Path) -> int:
     """Execute notebooks, and make pages of them in ``folder``."""
-    from . import data, notebooks, site
+    from . import data, notebooks
 
     shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
     minutes = {}
@@ -108,15 +108,15 @@ def _run_all(values: dict[Path, dict], folder: Path) -> int:
     said = ", ".join(f"{name} = {value}" for name, value in given.items())
     intro = f"Spectra of this run: {source}. {said or 'All else as committed.'}"
     executed = [folder / path.name for path in values]
-    print(f"\n{intro}\nTo read: {site.build(folder, executed, intro, minutes)}")
+    print(f"\n{intro}\nTo read: {notebooks.make_pages(folder, executed, intro, minutes)}")
     return 0
 
 
 def _failed(failure, output: Path) -> int:
-    from . import site
+    from . import notebooks
 
     print(f"failed\n{failure}", file=sys.stderr)
-    site.build(output.parent, [output], f"**This run stopped.** {failure}", {})
+    notebooks.make_pages(output.parent, [output], f"**This run stopped.** {failure}", {})
     page = output.parent / "notebooks" / f"{output.stem}.html"
     print(f"What ran is in {page}", file=sys.stderr)
     return 1
@@ -128,7 +128,7 @@ def sweep(args) -> int:
     They stand in a YAML file (see notebooks/sweeps), or behind -p. It may be stopped at any time:
     the next run goes on where it was.
     """
-    from . import results, site, sweep
+    from . import notebooks, results, sweep
 
     texts = {name: values for name, *values in args.parameter}
     if len(texts) < len(args.parameter) or not all(texts.values()):
@@ -155,7 +155,7 @@ def sweep(args) -> int:
                 ROOT / "results/sweeps" / plan.name / name, (folder / name).read_text()
             )
     executed = [summary, *sorted(folder.glob("run-*.ipynb"))]
-    print(f"To read: {site.of_sweep(folder / 'pages', plan.title, executed)}")
+    print(f"To read: {notebooks.sweep_pages(folder / 'pages', plan.title, executed)}")
     return int(failed > 0)
 
 

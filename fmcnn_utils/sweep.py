@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
 import joblib
 import pandas as pd
@@ -40,17 +41,9 @@ KEYS = {
     "plot": ("numbers", "against", "cost"),
 }
 #: Kernels of one thread each: as many of them as cores do not get in each other's way.
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "LOKY_MAX_CPU_COUNT",
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    )
-}
+ONE_THREAD = {"LOKY_MAX_CPU_COUNT": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+ONE_THREAD |= {"MKL_NUM_THREADS": "1"}
+ONE_THREAD |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -98,18 +91,10 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
     for key in ("notebook", "parameters"):
         if key not in text:
             raise UserError(f"{path}: the key {key!r} is missing")
-    plot = text.get("plot", {})
+    how = {"name": path.stem, "title": text.get("title"), **text.get("plot", {})}
     try:
-        return build(
-            str(text["notebook"]),
-            [own | (given or {}) for own in _combinations(text["parameters"])],
-            text.get("repeats", 1),
-            name=path.stem,
-            title=text.get("title"),
-            numbers=plot.get("numbers", []),
-            against=plot.get("against", []),
-            cost=plot.get("cost", []),
-        )
+        runs = [own | (given or {}) for own in _combinations(text["parameters"])]
+        return build(str(text["notebook"]), runs, text.get("repeats", 1), **how)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -131,12 +116,11 @@ def build(
         notebook: its name, or how the name begins.
         combinations: values of the parameters, one dict for each run.
         repeats: runs each of them for as many values of ``SEED``, from 0.
-        numbers: to draw; by default the first one of the notebook.
-        against: one or two parameters (or one number) to draw them against; by default the first
-            two parameters with several values.
-        cost: numbers to draw the first one against.
-        name: of the folder of its results; by default the notebook's.
+        name: by default the notebook's.
         title: by default the notebook's.
+        numbers: by default the first one of the notebook.
+        against: by default the first two parameters with several values.
+        cost: as the others, see ``Sweep``.
 
     Raises:
         UserError: as ``read``.
@@ -146,11 +130,11 @@ def build(
         raise UserError(f"{notebook!r} begins more than one notebook's name")
     if type(repeats) is not int or repeats < 1:
         raise UserError(f"repeats = {repeats!r}: give a whole number from 1")
-    if "SEED" in {name for values in combinations for name in values} and repeats > 1:
-        raise UserError(
-            "SEED is among the parameters, and repeats would set it, too: leave one out"
-        )
     if repeats > 1:
+        if any("SEED" in own for own in combinations):
+            raise UserError(
+                "SEED is among the parameters, and repeats would set it, too: leave one out"
+            )
         combinations = [own | {"SEED": seed} for own in combinations for seed in range(repeats)]
     # each value is read as it would be from the command line: of the default's type, or refused
     runs = [
@@ -240,8 +224,7 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
     done = {key: path for key in keys if (path := folder / f"{key}.ipynb").exists()}
     left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
     n_jobs = min(n_jobs, joblib.cpu_count())
-    minutes = [notebooks.minutes(path) for path in done.values()]
-    rest = ""
+    minutes, rest = [notebooks.minutes(path) for path in done.values()], ""
     if minutes and not scheduler:
         rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min"
     print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
@@ -262,36 +245,30 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
 
 def execute(path: str, values: dict) -> tuple[str, str]:
     """Run a notebook in a kernel of one thread; its text, and the error if it failed."""
-    before = dict(os.environ)
-    os.environ.update(ONE_THREAD)  # the kernel gets them
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            output, error = Path(folder) / "run.ipynb", ""
-            try:
-                notebooks.execute(Path(path), output, values)
-            except notebooks.NotebookFailed as failure:
-                error = str(failure)
-            except Exception as failure:  # whatever it is, the other runs go on
-                error = f"{Path(path).name} failed: {type(failure).__name__}: {failure}"
-            return output.read_text(encoding="utf-8"), error
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    # the kernel gets the variables
+    with patch.dict(os.environ, ONE_THREAD), tempfile.TemporaryDirectory() as folder:
+        output, error = Path(folder) / "run.ipynb", ""
+        try:
+            notebooks.execute(Path(path), output, values)
+        except notebooks.NotebookFailed as failure:
+            error = str(failure)
+        except Exception as failure:  # whatever it is, the other runs go on
+            error = f"{Path(path).name} failed: {type(failure).__name__}: {failure}"
+        return output.read_text(encoding="utf-8"), error
 
 
 def _keys(sweep: Sweep) -> dict[str, dict]:
     """Key of each run → its parameters."""
     code = [cell.source for cell in notebooks.code_cells(sweep.path)]
     about = [code, version("fmcnn-companion"), results.CODE_VERSION]
-    sources = {str(own.get("DATA", "atlas")) for own in sweep.runs}
-    spectra = {source: data.load(source) for source in sources}
-    known = {source: joblib.hash([own.X, own.minerals]) for source, own in spectra.items()}
-    keys = {}
-    for own in sweep.runs:
-        spectra_of_run = known[str(own.get("DATA", "atlas"))]  # wherever their archive lies
-        key = joblib.hash([*about, own | {"DATA": spectra_of_run}])
-        keys[f"run-{key[:10]}"] = own
-    return keys
+    known = {
+        source: data.load(source) for source in {own.get("DATA", "atlas") for own in sweep.runs}
+    }
+    # of the spectra themselves, wherever their archive lies
+    known = {source: joblib.hash([s.X, s.minerals]) for source, s in known.items()}
+    own_data = [{"DATA": known[own.get("DATA", "atlas")]} for own in sweep.runs]
+    pairs = zip(sweep.runs, own_data, strict=True)
+    return {f"run-{joblib.hash([*about, own | of])[:10]}": own for own, of in pairs}
 
 
 def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
