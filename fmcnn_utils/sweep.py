@@ -41,9 +41,9 @@ KEYS = {
     "plot": ("numbers", "against", "cost"),
 }
 #: Kernels of one thread each: as many of them as cores do not get in each other's way.
-ONE_THREAD = {"LOKY_MAX_CPU_COUNT": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-ONE_THREAD |= {"MKL_NUM_THREADS": "1"}
-ONE_THREAD |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+ONE_THREAD = "LOKY_MAX_CPU_COUNT OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS"
+ONE_THREAD += " TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS"
+ONE_THREAD = dict.fromkeys(ONE_THREAD.split(), "1")
 
 
 @dataclass(frozen=True)
@@ -261,14 +261,12 @@ def _keys(sweep: Sweep) -> dict[str, dict]:
     """Key of each run → its parameters."""
     code = [cell.source for cell in notebooks.code_cells(sweep.path)]
     about = [code, version("fmcnn-companion"), results.CODE_VERSION]
-    known = {
-        source: data.load(source) for source in {own.get("DATA", "atlas") for own in sweep.runs}
-    }
-    # of the spectra themselves, wherever their archive lies
-    known = {source: joblib.hash([s.X, s.minerals]) for source, s in known.items()}
-    own_data = [{"DATA": known[own.get("DATA", "atlas")]} for own in sweep.runs]
-    pairs = zip(sweep.runs, own_data, strict=True)
-    return {f"run-{joblib.hash([*about, own | of])[:10]}": own for own, of in pairs}
+    of = {}  # the spectra themselves, wherever their archive lies
+    for source in {own.get("DATA", "atlas") for own in sweep.runs}:
+        spectra = data.load(source)
+        of[source] = {"DATA": joblib.hash([spectra.X, spectra.minerals])}
+    hashed = [joblib.hash([*about, own | of[own.get("DATA", "atlas")]]) for own in sweep.runs]
+    return {f"run-{key[:10]}": own for key, own in zip(hashed, sweep.runs, strict=True)}
 
 
 def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
