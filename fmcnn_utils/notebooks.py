@@ -186,10 +186,9 @@ def refresh(path: Path, output: Path) -> float:
     return minutes
 
 
-def code_cells(path: Path) -> list:
-    """The code cells of a notebook."""
-    cells = nbformat.read(path, as_version=4).cells
-    return [cell for cell in cells if cell.cell_type == "code"]
+def code_cells(path: Path, kind: str = "code") -> list:
+    """The code cells of a notebook, or those of another kind."""
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
 
 
 def minutes(path: Path) -> float:
@@ -208,8 +207,7 @@ def without_widgets(notebook):
 
 def shown(path: Path) -> list[Number]:
     """The numbers that an executed notebook has shown by ``numbers.show``, in order."""
-    cells = nbformat.read(path, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
     kept = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
     return [Number(**row) for text in kept for row in json.loads(text)]
 
@@ -228,8 +226,7 @@ def title_and_question(path: Path) -> tuple[str, str]:
 
 def answer(path: Path) -> str:
     """The paragraph below a notebook's heading "The answer"; empty if there is none."""
-    cells = nbformat.read(path, as_version=4).cells
-    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    text = "\n\n".join(cell.source for cell in code_cells(path, "markdown"))
     found = re.search(r"^#+ [\d. ]*The answer\s+(.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
     return found[1].strip() if found else ""
 
@@ -249,7 +246,7 @@ def make_pages(
         minutes: of each notebook by its name, if this is the report of a run; its numbers are
             then shown, too.
     """
-    return _pages(folder, paths, _index(paths, said, minutes), ROOT)
+    return _pages(folder, paths, _index(paths, said, minutes), whole=True)
 
 
 def sweep_pages(folder: Path, title: str, paths: list[Path]) -> Path:
@@ -261,17 +258,17 @@ def sweep_pages(folder: Path, title: str, paths: list[Path]) -> Path:
     return folder / "notebooks" / f"{paths[0].stem}.html"
 
 
-def _pages(folder: Path, paths: list[Path], index: str, root: Path | None = None) -> Path:
+def _pages(folder: Path, paths: list[Path], index: str, whole=False) -> Path:
     """Let Sphinx make pages of notebooks and of an index, and of the texts of the repository."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as made:
         source, pages = Path(made, "source"), Path(made, "pages")
         (source / "notebooks").mkdir(parents=True)
-        if root:  # laid out as the repository is, so that links lead to pages
+        if whole:  # laid out as the repository is, so that links lead to pages
             for name in ("README.md", "data/README.md", "docs/api.rst"):
                 (source / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(root / name, source / name)
-            shutil.copytree(root / "figures", source / "figures")
+                shutil.copy(ROOT / name, source / name)
+            shutil.copytree(ROOT / "figures", source / "figures")
         for path in paths:
             nbformat.write(_for_pages(path), source / "notebooks" / path.name)
         (source / "index.md").write_text(index, encoding="utf-8")
@@ -287,11 +284,11 @@ def _for_pages(path: Path):
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = METADATA
     for cell in notebook.cells:
-        figures = [o for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-        cell.metadata["alt"] = [f.metadata.get("image/png", {}).get("alt", "") for f in figures]
-        for output in cell.get("outputs", []):
-            if "data" in output:
-                output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
+        outputs = [output for output in cell.get("outputs", []) if "data" in output]
+        figures = [output.metadata for output in outputs if "image/png" in output.data]
+        cell.metadata["alt"] = [about.get("image/png", {}).get("alt", "") for about in figures]
+        for output in outputs:
+            output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
     return notebook
 
 
@@ -322,7 +319,11 @@ def _index(paths: list[Path], said: str, minutes: dict[str, float] | None) -> st
 
 def _numbers_table(path: Path) -> str:
     """A table of a notebook's numbers; empty if it has shown none."""
-    title, _ = title_and_question(path)
     rows = [f"| {n.name} | {n.text(n.value)} | {n.expected} |" for n in shown(path)]
-    head = [f"**{title}**", "", "| number | this run | expected |", "|---|---|---|"]
+    head = [
+        f"**{title_and_question(path)[0]}**",
+        "",
+        "| number | this run | expected |",
+        "|---|---|---|",
+    ]
     return "\n".join(head + rows) if rows else ""

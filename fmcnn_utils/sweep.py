@@ -85,14 +85,16 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is not text"
         raise UserError(f"{path}{line}: this is not YAML ({problem})") from error
-    _check_keys(path, "", text)
-    for part in ("parameters", "plot"):
-        _check_keys(path, part, text.get(part, {}))
-    for key in ("notebook", "parameters"):
-        if key not in text:
-            raise UserError(f"{path}: the key {key!r} is missing")
-    how = {"name": path.stem, "title": text.get("title"), **text.get("plot", {})}
     try:
+        for part, allowed in KEYS.items():
+            found = text.get(part, {}) if part else text
+            if not isinstance(found, dict):
+                raise UserError(f"{part or 'the file'} must have the keys {', '.join(allowed)}")
+            _check_known(found, allowed, "a key here")
+        for key in ("notebook", "parameters"):
+            if key not in text:
+                raise UserError(f"the key {key!r} is missing")
+        how = {"name": path.stem, "title": text.get("title"), **text.get("plot", {})}
         runs = [own | (given or {}) for own in _combinations(text["parameters"])]
         return build(str(text["notebook"]), runs, text.get("repeats", 1), **how)
     except UserError as error:
@@ -137,34 +139,17 @@ def build(
             )
         combinations = [own | {"SEED": seed} for own in combinations for seed in range(repeats)]
     # each value is read as it would be from the command line: of the default's type, or refused
-    runs = [
-        notebooks.assign([path], {name: str(value) for name, value in own.items()})[path]
-        for own in combinations
-    ]
+    texts = [{name: str(value) for name, value in own.items()} for own in combinations]
+    runs = [notebooks.assign([path], own)[path] for own in texts]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
     known = notebooks.numbers(path)["name"].tolist()
     _check_known([*numbers, *cost], known, f"a number of {path.stem}")
     swept = list(dict.fromkeys(name for own in runs for name in own))
     _check_known(against, [*swept, *known], "a parameter of this sweep")
     several = [n for n in swept if n != "SEED" and len({str(own.get(n)) for own in runs}) > 1]
-    return Sweep(
-        name or path.stem,
-        title or notebooks.title_and_question(path)[0],
-        path,
-        runs,
-        list(numbers) or known[:1],
-        list(against)[:2] or several[:2] or swept[:1],
-        list(cost),
-    )
-
-
-def _check_keys(path: Path, part: str, found) -> None:
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: {part or 'the file'} must have the keys {', '.join(KEYS[part])}")
-    try:
-        _check_known(found, KEYS[part], "a key here")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    title = title or notebooks.title_and_question(path)[0]
+    drawn = list(numbers) or known[:1], list(against)[:2] or several[:2] or swept[:1], list(cost)
+    return Sweep(name or path.stem, title, path, runs, *drawn)
 
 
 def _check_known(names, known, what: str) -> None:
@@ -281,10 +266,9 @@ def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
 
 
 def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -> pd.DataFrame:
-    names = list(dict.fromkeys(name for values in keys.values() for name in values))
+    names = dict.fromkeys(name for values in keys.values() for name in values)
     columns = ["run", *names, "number", "value", "unit", "minutes", "error"]
-    in_order = [row for key in keys for row in rows.get(key, [])]
-    table = pd.DataFrame(in_order, columns=columns)
+    table = pd.DataFrame([row for key in keys for row in rows.get(key, [])], columns=columns)
     results.write_text(folder / "numbers.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 

@@ -47,11 +47,8 @@ BASELINES = ("auto", "none", "iarpls", "arpls", "asls", "snip", "modpoly")
 #: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
 SMOOTHNESS = 5e5
 #: A background is taken away when it is on median more than this part of the highest band above
-#: it. Some of RRUFF's processed spectra still have as much: of those in excellent_unoriented two
-#: in a hundred (``results/rruff/identify_backgrounds.csv``), of excellent_oriented one in ten.
-NEEDED = 0.02
-#: Strong enough to be told of: the background's median is more than the highest band.
-STRONG = 1.0
+#: it (as of RRUFF's processed spectra two to ten in a hundred still have), and is called strong.
+NEEDED, STRONG = 0.02, 1.0
 #: Noise, as a part of the highest band, above which the spectrum is smoothed, and of what is left
 #: of it this many standard deviations are taken away: else the root that lifts weak bands lifts it.
 NOISY, BELOW = 0.004, 4.0
@@ -68,7 +65,6 @@ class Measured:
         shift: Raman shift in cm⁻¹, (m,), strictly increasing.
         intensity: (m,), finite, in any unit.
         laser: wavelength in nm, or None where the file does not say.
-        header: its lines of text.
         notes: what was done while reading, a sentence each.
     """
 
@@ -76,7 +72,6 @@ class Measured:
     shift: np.ndarray
     intensity: np.ndarray
     laser: float | None = None
-    header: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -120,19 +115,15 @@ def read_spectrum(path: str | Path) -> Measured:
     path = Path(path).expanduser()
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the files in it, for example {path}/*.txt")
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: check its name") from None
-    if size > MAX_FILE_BYTES and path.suffix.lower() not in MAKERS:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: check its name")
+    is_makers, size = path.suffix.lower() in MAKERS, path.stat().st_size
+    if size > MAX_FILE_BYTES and not is_makers:
         raise UserError(
             f"{path} has {size:,} bytes, far more than one spectrum: give a file of one spectrum"
         )
     try:
-        if path.suffix.lower() in MAKERS:
-            columns, header = _from_maker(path)
-        else:
-            columns, header = _from_text(path.read_bytes())
+        columns, header = _from_maker(path) if is_makers else _from_text(path.read_bytes())
         return measured(*columns, path.name, header)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -177,7 +168,7 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
             "in cm⁻¹ (10⁷/laser − 10⁷/wavelength)"
         )
     _refuse_flat(intensity[inside])
-    return Measured(name, shift, intensity, laser or _laser(header, name), list(header), notes)
+    return Measured(name, shift, intensity, laser or _laser(header, name), notes)
 
 
 def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
@@ -360,8 +351,7 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
     """
     if baseline not in BASELINES:
         raise UserError(f"baseline {baseline!r} is not one of {', '.join(BASELINES)}")
-    notes = list(measured.notes)
-    shift = measured.shift
+    notes, shift = list(measured.notes), measured.shift
     y, n_spikes = without_spikes(shift, measured.intensity)
     if n_spikes:
         notes.append(f"{n_spikes} spikes, as of cosmic rays, were replaced by their neighbours")
@@ -377,11 +367,9 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
         share = np.median(np.clip(fitted - min(values.min(), 0), 0, None)) / max(top, 1e-12)
         if baseline != "auto" or share > NEEDED:
             background[inside] = fitted
-            strong = "; it is stronger than the bands, and weak ones may be lost"
-            notes.append(
-                f"a background was taken away ({share:.0%} of the highest band)"
-                + strong * bool(share > STRONG)
-            )
+            notes.append(f"a background was taken away ({share:.0%} of the highest band)")
+            if share > STRONG:
+                notes[-1] += "; it is stronger than the bands, and weak ones may be lost"
     values = values - background[inside]
     step = max(np.median(np.diff(shift)), 1.0)
     noise = _noise(y[(low <= shift) & (shift <= high)])
@@ -429,12 +417,12 @@ def without_spikes(shift, intensity) -> tuple[np.ndarray, int]:
 
 def _background(y: np.ndarray, method: str) -> np.ndarray:
     fit = Baseline(np.arange(len(y), dtype=float))
-    settings = {
-        "snip": {"max_half_window": 40, "decreasing": True, "smooth_half_window": 3},
-        "modpoly": {"poly_order": 6},
-    }.get(method, {"lam": SMOOTHNESS, "max_iter": 20})
+    if method == "snip":
+        return fit.snip(y, max_half_window=40, decreasing=True, smooth_half_window=3)[0]
+    if method == "modpoly":
+        return fit.modpoly(y, poly_order=6)[0]
     if method != "iarpls":
-        return getattr(fit, method)(y, **settings)[0]
+        return getattr(fit, method)(y, lam=SMOOTHNESS, max_iter=20)[0]
     # Its weights harden with each iteration. Under a strong background, or in a spectrum almost
     # without noise, they then follow the first guess, far below the bands' feet. So it stops
     # early, and is fitted again to what is left.

@@ -201,16 +201,16 @@ def identify(
         top: how many minerals the table holds.
         baseline: see ``prepare``.
         laser: wavelength in nm, where the file does not say it.
-        library: a ``Library`` in place of the kept one, see ``own.join``.
+        library: a ``Library`` in place of the kept one, see ``own_library``.
 
     Raises:
         UserError, FileNotFoundError: one sentence, for what cannot be identified.
     """
-    one = spectrum if isinstance(spectrum, Measured) else None
-    if one is None:
-        is_arrays = isinstance(spectrum, tuple | list) or hasattr(spectrum, "shape")
-        one = measured(*spectrum) if is_arrays else read_spectrum(spectrum)
-    return answers([prepare(one, baseline)], top, laser, library)[0]
+    if isinstance(spectrum, tuple | list) or hasattr(spectrum, "shape"):
+        spectrum = measured(*spectrum)
+    elif not isinstance(spectrum, Measured):
+        spectrum = read_spectrum(spectrum)
+    return answers([prepare(spectrum, baseline)], top, laser, library)[0]
 
 
 def answers(
@@ -218,8 +218,8 @@ def answers(
 ) -> list[Identification]:
     """The answers for many prepared spectra at once; arguments as of ``identify``."""
     ref = reference or kept_reference()
-    ref = Reference(ref.network, library or ref.library, ref.calibration)
-    library = ref.library
+    library = library or ref.library
+    ref = Reference(ref.network, library, ref.calibration)
     X = np.stack([p.x for p in prepared])
     low, high = np.array([p.low for p in prepared]), np.array([p.high for p in prepared])
     P = ref.network.predict_proba(X)
@@ -270,11 +270,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
             f"the network alone says {alone} (≈{p.max():.2f}), the library is nearest to "
             f"{names[s.argmax()]} (≈{s.max():.2f}): compare both"
         )
-    name = " or ".join(together)
-    moved, mixture = None, None
-    if s[order[0]] < ALIGNED:
-        moved = _misaligned(prepared, ref.library, s.max())
-    if moved:
+    name, mixture = " or ".join(together), None
+    if s[order[0]] < ALIGNED and (moved := _misaligned(prepared, ref.library, s.max())):
         verdict = "unsure"
         notes.append(
             f"moved by {moved[0]:+d} cm⁻¹ it would be much more like {moved[1]}: check the "
@@ -380,9 +377,6 @@ def _formulas() -> dict[str, str]:
 
 # ---------------------------------------------------------------- own spectra
 
-#: What is written beside a mineral that comes from such a folder.
-SOURCE = "your library"
-LABELS = "labels.csv"
 SUFFIXES = {".txt", ".csv", ".dat", ".asc", ".tsv", ".xy", *MAKERS}
 
 
@@ -416,7 +410,7 @@ def own_library(folder: str | Path, kept: Library) -> Library:
     peaks = pd.DataFrame(np.concatenate(tables), columns=atlas.NUMBERS)
     peaks.insert(0, "spectrum", np.repeat(np.arange(len(tables)), [len(t) for t in tables]))
     X = atlas.rebuild(peaks, pd.DataFrame({"first_shift": low, "last_shift": high}))
-    return kept.join(X, minerals, SOURCE)
+    return kept.join(X, minerals, "your library")
 
 
 def _measured(path: Path) -> tuple[np.ndarray, float, float]:
@@ -429,7 +423,7 @@ def _measured(path: Path) -> tuple[np.ndarray, float, float]:
 
 
 def _labels(folder: Path) -> dict[Path, str]:
-    if (labels := folder / LABELS).exists():
+    if (labels := folder / "labels.csv").exists():
         table = pd.read_csv(labels, dtype=str, skipinitialspace=True)
         if not {"file", "mineral"} <= set(table.columns):
             raise results.UserError(f"{labels} needs the columns file and mineral")
