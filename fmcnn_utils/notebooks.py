@@ -46,14 +46,9 @@ class NotebookFailed(RuntimeError):
 
 
 def find(names: list[str] | None = None, everywhere: bool = False) -> list[Path]:
-    """The numbered notebooks in order, or those of them whose names start with one of ``names``.
+    """The numbered notebooks in order, or those whose names start with one of ``names``.
 
-    Args:
-        names: how the names begin; by default all.
-        everywhere: look among those of ``notebooks/sweeps``, too.
-
-    Raises:
-        UserError: if no notebook has such a name.
+    With ``everywhere`` those of ``notebooks/sweeps``, too. UserError if no name starts so.
     """
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     if everywhere:
@@ -76,7 +71,7 @@ def parameters(path: Path) -> dict[str, object]:
 def assign(
     paths: list[Path], given: dict[str, str], where_known: dict[str, str] | None = None
 ) -> dict[Path, dict[str, object]]:
-    """What each notebook gets; nothing is run. A notebook gets only parameters that it has.
+    """What each notebook gets, of the parameters that it has; nothing is run.
 
     Args:
         paths: the notebooks.
@@ -85,7 +80,7 @@ def assign(
 
     Raises:
         UserError: for a name that no notebook has (papermill would only warn), or a value of
-            another type than the default. Which values are allowed, the notebook knows.
+            another type than the default.
     """
     known = {path: parameters(path) for path in paths}
     for name in given:
@@ -147,8 +142,8 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
 def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
     """The same, with papermill's errors; a kernel that does not start is tried three times.
 
-    The kernel is talked to through files in place of ports: two that start at the same moment may
-    want the same port, and one of them dies (nteract/papermill#511). Windows has no such files.
+    It is talked to through files (not on Windows): two that start at the same moment may want the
+    same port, and one of them dies (nteract/papermill#511).
     """
     bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     for starts_left in (2, 1, 0):
@@ -239,12 +234,8 @@ def make_pages(
 ) -> Path:
     """Make pages of executed notebooks, the README, the data and the package; returns the index.
 
-    Args:
-        folder: gets ``index.html`` and the pages: searchable, linked, and without a network.
-        paths: the notebooks.
-        said: of the index: the spectra that they used.
-        minutes: of each notebook by its name, if this is the report of a run; its numbers are
-            then shown, too.
+    ``said`` stands in the index: the spectra that were used. ``minutes`` of each notebook by its
+    name are given of a run, whose numbers are then shown, too.
     """
     return _pages(folder, paths, _index(paths, said, minutes), whole=True)
 
@@ -320,10 +311,5 @@ def _index(paths: list[Path], said: str, minutes: dict[str, float] | None) -> st
 def _numbers_table(path: Path) -> str:
     """A table of a notebook's numbers; empty if it has shown none."""
     rows = [f"| {n.name} | {n.text(n.value)} | {n.expected} |" for n in shown(path)]
-    head = [
-        f"**{title_and_question(path)[0]}**",
-        "",
-        "| number | this run | expected |",
-        "|---|---|---|",
-    ]
-    return "\n".join(head + rows) if rows else ""
+    head = f"**{title_and_question(path)[0]}**\n\n| number | this run | expected |\n|---|---|---|"
+    return "\n".join([head, *rows]) if rows else ""

@@ -13,10 +13,7 @@ from .evaluation import compare, protocol
 
 
 def mean_and_sd(summary: pd.DataFrame, model: str) -> str:
-    """Accuracy ± standard deviation over the repeats, or a dash for a model that was not run.
-
-    A single repeat has no standard deviation.
-    """
+    """Accuracy ± standard deviation over the repeats; a dash for a model that was not run."""
     if model not in summary.index:
         return "–"
     row = summary.loc[model]
@@ -33,10 +30,7 @@ def _stated(row) -> str:
 
 
 def table_1(scores: pd.DataFrame) -> pd.DataFrame:
-    """Table I: the paper, and here on raw counts, with its settings, and tuned; then by specimen.
-
-    Models that the paper does not have stand below its own.
-    """
+    """Table I: the paper, and here on raw counts, its settings and tuned; then by specimen."""
     known = protocol.AS_IN_PAPER | protocol.TUNED | protocol.RAW
     stated = paper.table_1()
     stated = stated.reindex([*stated.index, *(m for m in protocol.MODELS if m not in known)])
@@ -98,10 +92,7 @@ def searches() -> tuple[dict[str, pd.DataFrame], pd.Series]:
 
 
 def by_class_size(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """FMCNN's accuracy by the number of spectra that a mineral has.
-
-    Args:
-        predictions: ``predictions_random``.
+    """FMCNN's accuracy by the number of spectra that a mineral has, of ``predictions_random``.
 
     Returns:
         A row per mineral: ``spectra``, ``tests``, ``errors``, ``size``, ``accuracy``; and a row per
@@ -130,9 +121,6 @@ def related_pairs(formula: pd.Series) -> pd.Series:
 
 def confused_pairs(formula: pd.Series) -> pd.DataFrame:
     """Pairs of minerals that FMCNN confuses, in either direction, the most frequent first.
-
-    Args:
-        formula: of each mineral.
 
     Returns:
         ``protocol``, ``pair``, ``times``, ``spectra`` and ``specimens`` (how many were mistaken),

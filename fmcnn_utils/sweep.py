@@ -73,8 +73,8 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
     """A sweep from its YAML file; ``given`` are parameters of all its runs.
 
     Raises:
-        UserError: in a sentence, for a file that is not YAML, a key, parameter, notebook or number
-            that is not known, a value of the wrong type, and a sweep without runs.
+        UserError: for a file that is not YAML, anything in it that is not known or of the wrong
+            type, and a sweep without runs.
     """
     try:
         text = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -198,8 +198,8 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
         sweep: what to run.
         folder: of the results; runs that are there already are not made again.
         n_jobs: kernels at a time, of one thread each, at most one for each core.
-        scheduler: address of a Dask cluster to run on instead, whose workers have this repository
-            (and the archive) at the same path.
+        scheduler: address of a Dask cluster whose workers have this repository (and the archive)
+            at the same path.
 
     Returns:
         A row per run and number: ``run``, a column per parameter, ``number``, ``value``, ``unit``,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import softmax
 
 from .. import data, results
 from ..data import peaks as atlas
@@ -73,8 +74,7 @@ class Calibration:
         p[:, is_class] = P[:, np.searchsorted(classes, names[is_class])]
         p[:, ~is_class] = other[:, None] / max((~is_class).sum(), 1)
         score = self.log_p * np.log(p + 1e-6) - self.distance * (1 - S) ** 2
-        score = np.exp(score - score.max(axis=1, keepdims=True))
-        return score / score.sum(axis=1, keepdims=True), other
+        return softmax(score, axis=1), other
 
     def odds(self, similarity, other) -> np.ndarray:
         """Log odds that the spectrum is of one of the library's minerals, (n,)."""
@@ -102,8 +102,9 @@ def kept_reference() -> Reference:
 
 def kept_library() -> Library:
     """All of the peak atlas, and what is kept of spectra of other lasers, rebuilt from peaks."""
-    both = data.load("atlas"), atlas.load_unoriented()
-    return Library(*(np.concatenate([getattr(s, of) for s in both]) for of in ("X", "minerals")))
+    own, other = data.load("atlas"), atlas.load_unoriented()
+    minerals = np.concatenate([own.minerals, other.minerals])
+    return Library(np.concatenate([own.X, other.X]), minerals)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """Search in a library of spectra: which minerals look like this one, and which peaks say so.
 
-Similarity is the cosine between two spectra, after two steps. The fourth root lifts weak bands to
-the height of strong ones, as relative heights change with the orientation of the crystal. Then
-differences of a kind that is common among spectra of one mineral are made small (whitening by the
-pooled covariance within minerals), so that those count that distinguish one mineral from another.
+Similarity is the cosine between two spectra, after two steps. The fourth root lifts weak bands, as
+relative heights change with the orientation of the crystal. Whitening by the pooled covariance
+within minerals makes small what differs among spectra of one mineral.
 """
 
 from __future__ import annotations
@@ -34,14 +33,13 @@ class Library:
         X: intensities, (n, 1360), 0 outside the measured range.
         minerals: of each, (n,).
         sources: where each comes from, (n,), or the same for all.
-        whitening: features of spectra and their minerals that tell what differs within a mineral;
-            by default the library's own.
+        whitening: covariance within minerals and mean of ``features``; by default its own.
     """
 
     def __init__(self, X, minerals, sources="kept", whitening: tuple | None = None):
-        self.X = np.asarray(X, dtype=np.float32)
         order = np.argsort(minerals, kind="stable")
-        self.X, self.minerals = self.X[order], np.asarray(minerals).astype(str)[order]
+        self.X = np.asarray(X, dtype=np.float32)[order]
+        self.minerals = np.asarray(minerals).astype(str)[order]
         self.sources = np.broadcast_to(sources, len(order))[order]
         self.names, self._starts = np.unique(self.minerals, return_index=True)
         self._features = features(self.X)

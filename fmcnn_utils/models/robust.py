@@ -151,7 +151,6 @@ class LibraryFMCNN(RobustFMCNN):
 
     The probability of a mineral is proportional to ``p ** log_p · exp(−distance · (1 − s)²)``: p is
     the network's, s the similarity to the mineral's most similar training spectrum (``Library``).
-    What its bands say is asked of the network alone (``explain``).
 
     Args:
         log_p: weight of the network; it and ``distance`` were fitted on specimens of another
