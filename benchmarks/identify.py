@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fmcnn_utils import data, identify
-from fmcnn_utils.identify import batch
+from fmcnn_utils.identify import pages
 
 
 def main():
@@ -43,8 +43,8 @@ def main():
         library = identify.kept_reference().library
         start = time.perf_counter()
         found = []
-        for k in range(0, len(files), batch.BATCH):
-            found += batch._answers(files[k : k + batch.BATCH], 5, "auto", None, library)
+        for k in range(0, len(files), pages.BATCH):
+            found += pages._answers(files[k : k + pages.BATCH], 5, "auto", None, library)
         seconds = time.perf_counter() - start
         print(f"{len(files)} files: {seconds:.1f} s, {len(files) / seconds:.0f} a second")
         right = [one.table["mineral"][0] for _, one in found] == atlas.minerals[rows]

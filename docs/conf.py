@@ -1,4 +1,4 @@
-"""How Sphinx makes the pages; ``fmcnn_utils.site`` gathers what they are made of."""
+"""How Sphinx makes the pages; ``fmcnn_utils.notebooks`` gathers what they are made of."""
 
 from importlib.util import find_spec
 from pathlib import Path

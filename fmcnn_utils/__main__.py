@@ -41,25 +41,20 @@ def paper(args) -> int:
     if not args.notebooks:
         data.paper_rule(data.curation.cut_to_manifest(spectra)[0])  # enough, or refuse now
         protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
-        _write_curation(args.data)
-        _write_explanations(spectra, args.jobs)
+        _write_tables(spectra, args.data, args.jobs)
         scoreboard.update_readme()
         report.draw_figures(spectra)
     return _run_all(values, BUILD / "paper")
 
 
-def _write_curation(source: str) -> None:
-    from . import data, results
-
-    path = data.rruff.fetch() if source == "rruff" else source
-    spectra, unreadable, raw, _ = data.rruff.read(path)
-    results.write(data.curation.reconcile(spectra, raw, len(unreadable)), "reconciliation.csv")
-    results.write(data.curation.variants(spectra), "variants.csv")
-
-
-def _write_explanations(spectra, n_jobs: int) -> None:
+def _write_tables(spectra, source: str, n_jobs: int) -> None:
+    """The tables of notebooks 01, 05 and 06."""
     from . import data, explain, models, results
 
+    path = data.rruff.fetch() if source == "rruff" else source
+    whole, unreadable, raw, _ = data.rruff.read(path)
+    results.write(data.curation.reconcile(whole, raw, len(unreadable)), "reconciliation.csv")
+    results.write(data.curation.variants(whole), "variants.csv")
     results.write(explain.run(spectra, n_jobs=n_jobs).round(4), "attribution.csv")
     curated, pretrained = data.paper_rule(spectra), models.load_pretrained()
     explained = curated, pretrained.rows_held_out(curated)
@@ -78,28 +73,25 @@ def figures(args) -> int:
 
 def site(args) -> int:
     """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
-    from . import data, notebooks, site
+    from . import data, notebooks
 
     shutil.rmtree(BUILD / "site", ignore_errors=True)
     intro = f"Spectra of the notebooks: {data.peaks.SOURCE}."
-    print(f"To read: {site.build(BUILD / 'site', notebooks.find(), intro)}")
+    print(f"To read: {notebooks.make_pages(BUILD / 'site', notebooks.find(), intro)}")
     return 0
 
 
 def _run_all(values: dict[Path, dict], folder: Path) -> int:
     """Execute notebooks, and make pages of them in ``folder``."""
-    from . import data, notebooks, site
+    from . import data, notebooks
 
     shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
     minutes = {}
     for path, own in values.items():
         output = folder / path.name
-        print(f"{path.stem} ...", end=" ", flush=True)
-        try:
-            minutes[path.stem] = notebooks.execute(path, output, own)
-        except notebooks.NotebookFailed as failure:
-            return _failed(failure, output)
-        print(f"{minutes[path.stem]:.1f} min", flush=True)
+        minutes[path.stem] = _timed(notebooks.execute, path, output, own)
+        if minutes[path.stem] is None:
+            return 1
         if not (numbers := notebooks.numbers(output)).empty:
             print(numbers.to_string(index=False), flush=True)
     given = {name: value for own in values.values() for name, value in own.items()}
@@ -108,18 +100,25 @@ def _run_all(values: dict[Path, dict], folder: Path) -> int:
     said = ", ".join(f"{name} = {value}" for name, value in given.items())
     intro = f"Spectra of this run: {source}. {said or 'All else as committed.'}"
     executed = [folder / path.name for path in values]
-    print(f"\n{intro}\nTo read: {site.build(folder, executed, intro, minutes)}")
+    print(f"\n{intro}\nTo read: {notebooks.make_pages(folder, executed, intro, minutes)}")
     return 0
 
 
-def _failed(failure, output: Path) -> int:
-    from . import site
+def _timed(run, path: Path, output: Path, *values) -> float | None:
+    """The minutes that a notebook takes, printed; None if it fails, and a page of what ran."""
+    from . import notebooks
 
-    print(f"failed\n{failure}", file=sys.stderr)
-    site.build(output.parent, [output], f"**This run stopped.** {failure}", {})
-    page = output.parent / "notebooks" / f"{output.stem}.html"
-    print(f"What ran is in {page}", file=sys.stderr)
-    return 1
+    print(f"{path.stem} ...", end=" ", flush=True)
+    try:
+        minutes = run(path, output, *values)
+    except notebooks.NotebookFailed as failure:
+        print(f"failed\n{failure}", file=sys.stderr)
+        notebooks.make_pages(output.parent, [output], f"**This run stopped.** {failure}", {})
+        page = output.parent / "notebooks" / f"{output.stem}.html"
+        print(f"What ran is in {page}", file=sys.stderr)
+        return None
+    print(f"{minutes:.1f} min", flush=True)
+    return minutes
 
 
 def sweep(args) -> int:
@@ -128,7 +127,7 @@ def sweep(args) -> int:
     They stand in a YAML file (see notebooks/sweeps), or behind -p. It may be stopped at any time:
     the next run goes on where it was.
     """
-    from . import results, site, sweep
+    from . import notebooks, results, sweep
 
     texts = {name: values for name, *values in args.parameter}
     if len(texts) < len(args.parameter) or not all(texts.values()):
@@ -149,13 +148,11 @@ def sweep(args) -> int:
         print("No run ended well, so there is nothing to draw.", file=sys.stderr)
         return 1
     summary = sweep.summarise(plan, folder)
-    if args.keep:
-        for name in ("sweep.yaml", "numbers.csv"):
-            results.write_text(
-                ROOT / "results/sweeps" / plan.name / name, (folder / name).read_text()
-            )
+    for name in ("sweep.yaml", "numbers.csv") if args.keep else ():
+        kept = ROOT / "results" / "sweeps" / plan.name / name
+        results.write_text(kept, (folder / name).read_text(encoding="utf-8"))
     executed = [summary, *sorted(folder.glob("run-*.ipynb"))]
-    print(f"To read: {site.of_sweep(folder / 'pages', plan.title, executed)}")
+    print(f"To read: {notebooks.sweep_pages(folder / 'pages', plan.title, executed)}")
     return int(failed > 0)
 
 
@@ -198,20 +195,17 @@ def refresh(args) -> int:
     from . import notebooks
 
     for path in notebooks.find(args.notebooks):
-        print(f"{path.stem} ...", end=" ", flush=True)
-        output = BUILD / "notebooks" / path.name
-        try:
-            print(f"{notebooks.refresh(path, output):.1f} min", flush=True)
-        except notebooks.NotebookFailed as failure:
-            return _failed(failure, output)
+        if _timed(notebooks.refresh, path, BUILD / "notebooks" / path.name) is None:
+            return 1
     return 0
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``run`` is the command's function."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fmcnn_utils", description="Run the notebooks of the FMCNN companion."
-    )
+    from .data.reader import BASELINES
+
+    about = "Run the notebooks of the FMCNN companion."
+    parser = argparse.ArgumentParser(prog="python -m fmcnn_utils", description=about)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = {"notebooks": refresh}
     named |= {f.__name__: f for f in (reproduce, paper, identify, score, sweep, figures, site)}
@@ -221,18 +215,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         of[name] = commands.add_parser(name, help=text.splitlines()[0], description=text)
         of[name].set_defaults(run=function)
     for name in ("reproduce", "paper", "notebooks"):
-        of[name].add_argument(
-            "notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)"
-        )
-    archive = "rruff (default), or the path of an archive"
+        text = "only these, e.g. 03 (default: all)"
+        of[name].add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=text)
     of["reproduce"].add_argument("--data", help="atlas (default), rruff, or a path")
-    of["paper"].add_argument("--data", default="rruff", help=archive)
-    of["figures"].add_argument("--data", default="rruff", help=archive)
+    for name in ("paper", "figures"):
+        text = "rruff (default), or the path of an archive"
+        of[name].add_argument("--data", default="rruff", help=text)
     pair = {"dest": "parameter", "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
     for name in ("reproduce", "paper"):
-        of[name].add_argument(
-            "-p", nargs=2, help="a parameter of a notebook; may be repeated", **pair
-        )
+        text = "a parameter of a notebook; may be repeated"
+        of[name].add_argument("-p", nargs=2, help=text, **pair)
     # argparse's own usage puts NOTEBOOK behind -p, which would take it for a value.
     use = "python -m fmcnn_utils sweep {} [--data DATA] [--jobs JOBS] [--scheduler SCHEDULER]"
     texts = "FILE.yaml", "NOTEBOOK -p NAME VALUE ... [-p ...]"
@@ -249,22 +241,17 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     of["score"].add_argument("predictions", metavar="FILE.csv")
     of["score"].add_argument("--split", choices=("specimen", "random"), default="specimen")
     of["score"].add_argument("--name", default="yours", help="of the model, in the table")
-    _add_identify(of["identify"])
+    add = of["identify"].add_argument
+    add("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
+    add("--csv", type=Path, help="write a row per file and rank")
+    add("--html", type=Path, help="write a page with pictures")
+    add("--top", type=_count, default=5, help="how many minerals (default: 5)")
+    text = "background: auto (default) takes it away where it is needed"
+    add("--baseline", choices=BASELINES, default="auto", help=text)
+    add("--laser", type=float, help="wavelength in nm, if the file lacks it")
+    add("--library", metavar="FOLDER", help="your own labelled spectra, too")
+    add("--peaks", type=_numbers, help="in place of files: 464,206,128")
     return parser.parse_args(argv)
-
-
-def _add_identify(parser: argparse.ArgumentParser) -> None:
-    from .identify.preparation import BASELINES
-
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
-    parser.add_argument("--csv", type=Path, help="write a row per file and rank")
-    parser.add_argument("--html", type=Path, help="write a page with pictures")
-    parser.add_argument("--top", type=_count, default=5, help="how many minerals (default: 5)")
-    help = "background: auto (default) takes it away where it is needed"
-    parser.add_argument("--baseline", choices=BASELINES, default="auto", help=help)
-    parser.add_argument("--laser", type=float, help="wavelength in nm, if the file lacks it")
-    parser.add_argument("--library", metavar="FOLDER", help="your own labelled spectra, too")
-    parser.add_argument("--peaks", type=_numbers, help="in place of files: 464,206,128")
 
 
 def _numbers(text: str) -> list[float]:

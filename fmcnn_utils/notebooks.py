@@ -1,4 +1,4 @@
-"""Notebooks run from the command line: executed, and read for what they show."""
+"""Notebooks run from the command line: executed, read for what they show, and made into pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,8 +25,16 @@ from .results import ROOT, UserError, atomic_write
 
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 #: Otherwise a kernel warns that its connection to this very process is not encrypted.
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]
+#: What the pages show of an output; a running kernel or a program would need the rest.
+SHOWN = ("image/png", "text/html", "text/markdown", "text/latex", "text/plain")
+
+ABOUT = (
+    "Guo, Yu, Tian, Lv and Xue let a small neural network, FMCNN, name the mineral of a Raman "
+    "spectrum (*Spectroscopy* 35(11), 2020). These notebooks check what their paper says of it."
+)
 
 logging.getLogger("papermill").setLevel(logging.CRITICAL)  # NotebookFailed says what failed
 # The kernels' debugger otherwise begins with a warning about frozen modules.
@@ -36,24 +46,18 @@ class NotebookFailed(RuntimeError):
 
 
 def find(names: list[str] | None = None, everywhere: bool = False) -> list[Path]:
-    """The numbered notebooks in order, or those of them whose names start with one of ``names``.
+    """The numbered notebooks in order, or those whose names start with one of ``names``.
 
-    Args:
-        names: how the names begin; by default all.
-        everywhere: look among those of ``notebooks/sweeps``, too.
-
-    Raises:
-        UserError: if no notebook has such a name.
+    With ``everywhere`` those of ``notebooks/sweeps``, too. UserError if no name starts so.
     """
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     if everywhere:
         paths += sorted(NOTEBOOKS.glob("sweeps/*.ipynb"))
     for name in names or [""]:
         if not any(path.name.startswith(name) for path in paths):
-            there_are = ", ".join(path.stem for path in paths) or "none"
+            there_are = f"there are: {', '.join(path.stem for path in paths) or 'none'}"
             raise UserError(
-                f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; "
-                f"there are: {there_are}"
+                f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; {there_are}"
             )
     return [path for path in paths if not names or path.name.startswith(tuple(names))]
 
@@ -67,7 +71,7 @@ def parameters(path: Path) -> dict[str, object]:
 def assign(
     paths: list[Path], given: dict[str, str], where_known: dict[str, str] | None = None
 ) -> dict[Path, dict[str, object]]:
-    """What each notebook gets; nothing is run. A notebook gets only parameters that it has.
+    """What each notebook gets, of the parameters that it has; nothing is run.
 
     Args:
         paths: the notebooks.
@@ -76,7 +80,7 @@ def assign(
 
     Raises:
         UserError: for a name that no notebook has (papermill would only warn), or a value of
-            another type than the default. Which values are allowed, the notebook knows.
+            another type than the default.
     """
     known = {path: parameters(path) for path in paths}
     for name in given:
@@ -138,25 +142,18 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
 def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
     """The same, with papermill's errors; a kernel that does not start is tried three times.
 
-    The kernel is talked to through files in place of ports: two that start at the same moment may
-    want the same port, and one of them dies (nteract/papermill#511). Windows has no such files.
+    It is talked to through files (not on Windows): two that start at the same moment may want the
+    same port, and one of them dies (nteract/papermill#511).
     """
     bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
     for starts_left in (2, 1, 0):
         with TemporaryDirectory() as folder:
             files = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name != "nt" else {}
             try:
-                papermill.execute_notebook(
-                    path,
-                    output,
-                    values,
-                    kernel_name=KERNEL["name"],
-                    cwd=path.parent,
-                    progress_bar=bar,
-                    extra_arguments=QUIET,
-                    coalesce_streams=True,
-                    config=Config(KernelManager=files),
-                )
+                how = {"progress_bar": bar, "config": Config(KernelManager=files)}
+                how |= {"kernel_name": KERNEL["name"], "extra_arguments": QUIET}
+                how |= {"cwd": path.parent, "coalesce_streams": True}
+                papermill.execute_notebook(path, output, values, **how)
                 return
             except RuntimeError as error:  # nbclient has no class for it
                 if "before replying" not in str(error) and "didn't respond" not in str(error):
@@ -173,7 +170,7 @@ def refresh(path: Path, output: Path) -> float:
     """
     minutes = execute(path, output, {})
     notebook = without_widgets(nbformat.read(output, as_version=4))
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    notebook.metadata = METADATA
     for cell in notebook.cells:
         tags = cell.metadata.get("tags")
         cell.metadata = {"tags": tags} if tags else {}
@@ -184,10 +181,9 @@ def refresh(path: Path, output: Path) -> float:
     return minutes
 
 
-def code_cells(path: Path) -> list:
-    """The code cells of a notebook."""
-    cells = nbformat.read(path, as_version=4).cells
-    return [cell for cell in cells if cell.cell_type == "code"]
+def code_cells(path: Path, kind: str = "code") -> list:
+    """The code cells of a notebook, or those of another kind."""
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == kind]
 
 
 def minutes(path: Path) -> float:
@@ -206,8 +202,7 @@ def without_widgets(notebook):
 
 def shown(path: Path) -> list[Number]:
     """The numbers that an executed notebook has shown by ``numbers.show``, in order."""
-    cells = nbformat.read(path, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
     kept = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
     return [Number(**row) for text in kept for row in json.loads(text)]
 
@@ -226,7 +221,102 @@ def title_and_question(path: Path) -> tuple[str, str]:
 
 def answer(path: Path) -> str:
     """The paragraph below a notebook's heading "The answer"; empty if there is none."""
-    cells = nbformat.read(path, as_version=4).cells
-    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    text = "\n\n".join(cell.source for cell in code_cells(path, "markdown"))
     found = re.search(r"^#+ [\d. ]*The answer\s+(.+?)(?:\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
     return found[1].strip() if found else ""
+
+
+# ---------------------------------------------------------------- pages
+
+
+def make_pages(
+    folder: Path, paths: list[Path], said: str, minutes: dict[str, float] | None = None
+) -> Path:
+    """Make pages of executed notebooks, the README, the data and the package; returns the index.
+
+    ``said`` stands in the index: the spectra that were used. ``minutes`` of each notebook by its
+    name are given of a run, whose numbers are then shown, too.
+    """
+    return _pages(folder, paths, _index(paths, said, minutes), whole=True)
+
+
+def sweep_pages(folder: Path, title: str, paths: list[Path]) -> Path:
+    """Make the pages of a sweep: its executed notebooks, the summary first; returns its path."""
+    pages = "\n".join(f"notebooks/{path.stem}" for path in paths)
+    index = f"# {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
+    shutil.rmtree(folder, ignore_errors=True)
+    _pages(folder, paths, index)
+    return folder / "notebooks" / f"{paths[0].stem}.html"
+
+
+def _pages(folder: Path, paths: list[Path], index: str, whole=False) -> Path:
+    """Let Sphinx make pages of notebooks and of an index, and of the texts of the repository."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder) as made:
+        source, pages = Path(made, "source"), Path(made, "pages")
+        (source / "notebooks").mkdir(parents=True)
+        if whole:  # laid out as the repository is, so that links lead to pages
+            for name in (
+                "README.md",
+                "CONTRIBUTING.md",
+                "data/README.md",
+                "docs/teaching.md",
+                "docs/api.rst",
+            ):
+                (source / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, source / name)
+            shutil.copytree(ROOT / "figures", source / "figures")
+        for path in paths:
+            nbformat.write(_for_pages(path), source / "notebooks" / path.name)
+        (source / "index.md").write_text(index, encoding="utf-8")
+        command = ["-m", "sphinx", "-qN", "-c", ROOT / "docs", "-d", Path(made, "read")]
+        # a process of its own: autodoc imports the package without TensorFlow
+        subprocess.run([sys.executable, *command, source, pages], cwd=ROOT, check=True)
+        shutil.copytree(pages, folder, copy_function=shutil.move, dirs_exist_ok=True)
+    return folder / "index.html"
+
+
+def _for_pages(path: Path):
+    """A notebook with the outputs that pages show, the alt texts of figures in its cells."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata = METADATA
+    for cell in notebook.cells:
+        outputs = [output for output in cell.get("outputs", []) if "data" in output]
+        figures = [output.metadata for output in outputs if "image/png" in output.data]
+        cell.metadata["alt"] = [about.get("image/png", {}).get("alt", "") for about in figures]
+        for output in outputs:
+            output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
+    return notebook
+
+
+def _index(paths: list[Path], said: str, minutes: dict[str, float] | None) -> str:
+    """The index in Markdown: the claims, the questions and answers, the numbers of a run."""
+    from . import scoreboard  # only here: a kernel's worker needs none of it
+
+    pages = "\n".join(f"notebooks/{path.stem}" for path in paths)
+    parts = [
+        f"# The paper's claims, checked\n\n{ABOUT}\n\n{said}",
+        f"## What became of the claims\n\n{scoreboard.markdown()}",
+        "## The notebooks",
+    ]
+    for path in paths:
+        title, question = title_and_question(path)
+        parts.append(f"### [{title}](notebooks/{path.name})\n\n**{question}**")
+        # its relative links as the index, a folder above, needs them
+        parts.append(re.sub(r"\]\((?!#|\w+:)", "](notebooks/", answer(path)))
+        if minutes and path.stem in minutes:
+            parts.append(f"*It took {minutes[path.stem]:.1f} minutes.*")
+    if minutes is not None:
+        parts.append("## The numbers of this run")
+        parts += [_numbers_table(path) for path in paths]
+    menu = "For teachers <docs/teaching>\nAbout this project <README>\nThe data <data/README>\n"
+    menu += "The package <docs/api>\nWorking on it <CONTRIBUTING>"
+    parts.append(f"```{{toctree}}\n:hidden:\n\n{pages}\n{menu}\n```\n")
+    return "\n\n".join(parts)
+
+
+def _numbers_table(path: Path) -> str:
+    """A table of a notebook's numbers; empty if it has shown none."""
+    rows = [f"| {n.name} | {n.text(n.value)} | {n.expected} |" for n in shown(path)]
+    head = f"**{title_and_question(path)[0]}**\n\n| number | this run | expected |\n|---|---|---|"
+    return "\n".join([head, *rows]) if rows else ""

@@ -58,16 +58,15 @@ class Number(NamedTuple):
 def show(*numbers: Number) -> None:
     """Display a table of numbers, a row for each; programs read them by ``notebooks.numbers``.
 
-    Training rounds differently on different processors, so that the last digits of a value may
-    change from one machine to the next. ``≈`` marks such a number everywhere in the notebooks:
-    the notebook tests do not compare what follows it, and rely on the range instead.
+    Training rounds differently on different processors. ``≈`` marks such a number everywhere in the
+    notebooks: their tests do not compare what follows it, and rely on the range instead.
 
     Raises:
         AssertionError: if a value is outside of its range.
     """
-    outside = [n for n in numbers if not n.holds]
+    outside = (n for n in numbers if not n.holds)
     said = "; ".join(f"{n.name}: {n.text(n.value)} is outside of {n.expected}" for n in outside)
-    if outside:
+    if said:
         raise AssertionError(f"what is said above does not hold here: {said}")
     rows = [(n.name, n.shown, n.expected) for n in numbers]
     table = pd.DataFrame(rows, columns=["number", "value", "expected"])

@@ -37,9 +37,9 @@ def run(
     Raises:
         UserError: if workers keep dying, or there is no Dask cluster at the address.
     """
-    left, deaths = dict(tasks), 0
+    left, deaths, here = dict(tasks), 0, {"n_jobs": n_jobs, "inner_max_num_threads": 1}
     while left:
-        with _on_cluster(scheduler) if scheduler else _on_this_machine(n_jobs):
+        with _on_cluster(scheduler) if scheduler else joblib.parallel_config("loky", **here):
             work = joblib.Parallel(batch_size=1, return_as="generator_unordered")(
                 joblib.delayed(_one)(key, function, *arguments)
                 for key, arguments in list(left.items())
@@ -60,10 +60,6 @@ def run(
 
 def _one(key, function: Callable, *arguments) -> tuple:
     return key, function(*arguments)
-
-
-def _on_this_machine(n_jobs: int):
-    return joblib.parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1)
 
 
 @contextmanager

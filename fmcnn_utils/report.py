@@ -13,10 +13,7 @@ from .evaluation import compare, protocol
 
 
 def mean_and_sd(summary: pd.DataFrame, model: str) -> str:
-    """Accuracy ± standard deviation over the repeats, or a dash for a model that was not run.
-
-    A single repeat has no standard deviation.
-    """
+    """Accuracy ± standard deviation over the repeats; a dash for a model that was not run."""
     if model not in summary.index:
         return "–"
     row = summary.loc[model]
@@ -33,10 +30,7 @@ def _stated(row) -> str:
 
 
 def table_1(scores: pd.DataFrame) -> pd.DataFrame:
-    """Table I: the paper, and here on raw counts, with its settings, and tuned; then by specimen.
-
-    Models that the paper does not have stand below its own.
-    """
+    """Table I: the paper, and here on raw counts, its settings and tuned; then by specimen."""
     known = protocol.AS_IN_PAPER | protocol.TUNED | protocol.RAW
     stated = paper.table_1()
     stated = stated.reindex([*stated.index, *(m for m in protocol.MODELS if m not in known)])
@@ -93,18 +87,12 @@ PAPER_SETTINGS = {
 def searches() -> tuple[dict[str, pd.DataFrame], pd.Series]:
     """The search table of each model, and the score of the paper's setting where there is one."""
     tables = {name: results.read(f"search_{name.lower()}") for name in protocol.AS_IN_PAPER}
-    scores = {
-        name: tables[name].set_index("setting").loc[setting, "mean"]
-        for name, setting in PAPER_SETTINGS.items()
-    }
+    scores = {n: tables[n].set_index("setting")["mean"][s] for n, s in PAPER_SETTINGS.items()}
     return tables, pd.Series(scores)
 
 
 def by_class_size(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """FMCNN's accuracy by the number of spectra that a mineral has.
-
-    Args:
-        predictions: ``predictions_random``.
+    """FMCNN's accuracy by the number of spectra that a mineral has, of ``predictions_random``.
 
     Returns:
         A row per mineral: ``spectra``, ``tests``, ``errors``, ``size``, ``accuracy``; and a row per
@@ -133,9 +121,6 @@ def related_pairs(formula: pd.Series) -> pd.Series:
 
 def confused_pairs(formula: pd.Series) -> pd.DataFrame:
     """Pairs of minerals that FMCNN confuses, in either direction, the most frequent first.
-
-    Args:
-        formula: of each mineral.
 
     Returns:
         ``protocol``, ``pair``, ``times``, ``spectra`` and ``specimens`` (how many were mistaken),
@@ -177,33 +162,24 @@ def difference(scores: pd.DataFrame, rival: str, kind: str):
 def differences(scores: pd.DataFrame) -> dict[str, dict]:
     """Kind of split → rival → ``difference``: the SVM with the paper's settings, and all tuned."""
     rivals = ["SVM", *(protocol.tuned(name) for name in ("SVM", "KNN", "RF", "LDA"))]
-    return {
-        kind: {rival: difference(scores, rival, kind) for rival in rivals}
-        for kind in protocol.PROTOCOLS
-    }
+    kinds = protocol.PROTOCOLS
+    return {kind: {rival: difference(scores, rival, kind) for rival in rivals} for kind in kinds}
 
 
 def error_table(scores: pd.DataFrame) -> pd.DataFrame:
     """Errors of the tuned models (rows) under both kinds of split, shares of the test spectra."""
-    names = list(protocol.AS_IN_PAPER)
+    tuned, table = [protocol.tuned(name) for name in protocol.AS_IN_PAPER], {}
     columns = {"random": "at random, 209 minerals", "specimen": "by specimen, 97 minerals"}
-    tuned = [protocol.tuned(name) for name in names]
-    of = {
-        title: 1 - protocol.summary(scores, kind)["accuracy"][tuned].to_numpy()
-        for kind, title in columns.items()
-    }
-    return pd.DataFrame(of, index=names)
+    for kind, title in columns.items():
+        table[title] = 1 - protocol.summary(scores, kind)["accuracy"][tuned].to_numpy()
+    return pd.DataFrame(table, index=list(protocol.AS_IN_PAPER))
 
 
 # ---------------------------------------------------------------- the kept figures
 
 
 def draw_figures(spectra: data.Spectra) -> None:
-    """Write all of ``figures/`` from the kept tables, the kept network and the archive's spectra.
-
-    Args:
-        spectra: all of the archive.
-    """
+    """Write all of ``figures/`` from the kept tables, the kept network and the whole archive."""
     plots.style()
     curated, history = data.paper_rule(spectra), results.read("fmcnn_history")
     taken = int(history["epoch"][history["val_loss"].idxmin()])
@@ -219,25 +195,18 @@ def draw_figures(spectra: data.Spectra) -> None:
         "training_curves": plots.training_curves(history, taken, "RRUFF"),
         "confused_pairs": plots.medians(curated, pairs, formula.map(chemistry.readable)),
         "splits": plots.errors(error_table(results.read("scores"))),
-        **_explanations(curated),
+        "faithfulness": plots.test_results(
+            results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
+        ),
     }
+    # Figure 5: the kept network's signals, on medoids held out
+    pre, minerals = models.load_pretrained(), list(paper.FIGURE_5_MINERALS)
+    known = pre.rows_held_out(curated)
+    X = curated.X[[data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]]
+    x, signal = pre.network.as_input(X)[..., 0], explain.deconvolve(pre.network, X)
+    labels = ["√ spectrum", "returned from pool"]
+    source = f"network trained on RRUFF · spectra: {curated.source}"
+    figure = plots.returned_signals(curated.grid, x, signal, minerals, labels, source)
+    kept["figure_5_deconvolution"] = figure
     for name, figure in kept.items():
         plots.keep(figure, name)
-
-
-def _explanations(curated: data.Spectra) -> dict:
-    """The figures of notebooks 05 and 06: the kept network's, on medoids held out, and of tests."""
-    pre = models.load_pretrained()
-    known = pre.rows_held_out(curated)
-    minerals = list(paper.FIGURE_5_MINERALS)
-    shown = [data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]
-    X, labels = curated.X[shown], ["√ spectrum", "returned from pool"]
-    x, signal = pre.network.as_input(X)[..., 0], explain.deconvolve(pre.network, X)
-    source = f"network trained on RRUFF · spectra: {curated.source}"
-    tests, methods = results.read("attribution"), [*explain.METHODS, "random"]
-    return {
-        "figure_5_deconvolution": plots.returned_signals(
-            curated.grid, x, signal, minerals, labels, source
-        ),
-        "faithfulness": plots.test_results(tests, explain.SHOWN_TESTS, methods),
-    }

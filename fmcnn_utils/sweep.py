@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
 import joblib
 import pandas as pd
@@ -40,17 +41,9 @@ KEYS = {
     "plot": ("numbers", "against", "cost"),
 }
 #: Kernels of one thread each: as many of them as cores do not get in each other's way.
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "LOKY_MAX_CPU_COUNT",
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    )
-}
+ONE_THREAD = "LOKY_MAX_CPU_COUNT OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS"
+ONE_THREAD += " TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS"
+ONE_THREAD = dict.fromkeys(ONE_THREAD.split(), "1")
 
 
 @dataclass(frozen=True)
@@ -80,8 +73,8 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
     """A sweep from its YAML file; ``given`` are parameters of all its runs.
 
     Raises:
-        UserError: in a sentence, for a file that is not YAML, a key, parameter, notebook or number
-            that is not known, a value of the wrong type, and a sweep without runs.
+        UserError: for a file that is not YAML, anything in it that is not known or of the wrong
+            type, and a sweep without runs.
     """
     try:
         text = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -92,24 +85,18 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it is not text"
         raise UserError(f"{path}{line}: this is not YAML ({problem})") from error
-    _check_keys(path, "", text)
-    for part in ("parameters", "plot"):
-        _check_keys(path, part, text.get(part, {}))
-    for key in ("notebook", "parameters"):
-        if key not in text:
-            raise UserError(f"{path}: the key {key!r} is missing")
-    plot = text.get("plot", {})
     try:
-        return build(
-            str(text["notebook"]),
-            [own | (given or {}) for own in _combinations(text["parameters"])],
-            text.get("repeats", 1),
-            name=path.stem,
-            title=text.get("title"),
-            numbers=plot.get("numbers", []),
-            against=plot.get("against", []),
-            cost=plot.get("cost", []),
-        )
+        for part, allowed in KEYS.items():
+            found = text.get(part, {}) if part else text
+            if not isinstance(found, dict):
+                raise UserError(f"{part or 'the file'} must have the keys {', '.join(allowed)}")
+            _check_known(found, allowed, "a key here")
+        for key in ("notebook", "parameters"):
+            if key not in text:
+                raise UserError(f"the key {key!r} is missing")
+        how = {"name": path.stem, "title": text.get("title"), **text.get("plot", {})}
+        runs = [own | (given or {}) for own in _combinations(text["parameters"])]
+        return build(str(text["notebook"]), runs, text.get("repeats", 1), **how)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -131,12 +118,11 @@ def build(
         notebook: its name, or how the name begins.
         combinations: values of the parameters, one dict for each run.
         repeats: runs each of them for as many values of ``SEED``, from 0.
-        numbers: to draw; by default the first one of the notebook.
-        against: one or two parameters (or one number) to draw them against; by default the first
-            two parameters with several values.
-        cost: numbers to draw the first one against.
-        name: of the folder of its results; by default the notebook's.
+        name: by default the notebook's.
         title: by default the notebook's.
+        numbers: by default the first one of the notebook.
+        against: by default the first two parameters with several values.
+        cost: as the others, see ``Sweep``.
 
     Raises:
         UserError: as ``read``.
@@ -146,41 +132,24 @@ def build(
         raise UserError(f"{notebook!r} begins more than one notebook's name")
     if type(repeats) is not int or repeats < 1:
         raise UserError(f"repeats = {repeats!r}: give a whole number from 1")
-    if "SEED" in {name for values in combinations for name in values} and repeats > 1:
-        raise UserError(
-            "SEED is among the parameters, and repeats would set it, too: leave one out"
-        )
     if repeats > 1:
+        if any("SEED" in own for own in combinations):
+            raise UserError(
+                "SEED is among the parameters, and repeats would set it, too: leave one out"
+            )
         combinations = [own | {"SEED": seed} for own in combinations for seed in range(repeats)]
     # each value is read as it would be from the command line: of the default's type, or refused
-    runs = [
-        notebooks.assign([path], {name: str(value) for name, value in own.items()})[path]
-        for own in combinations
-    ]
+    texts = [{name: str(value) for name, value in own.items()} for own in combinations]
+    runs = [notebooks.assign([path], own)[path] for own in texts]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
     known = notebooks.numbers(path)["name"].tolist()
     _check_known([*numbers, *cost], known, f"a number of {path.stem}")
     swept = list(dict.fromkeys(name for own in runs for name in own))
     _check_known(against, [*swept, *known], "a parameter of this sweep")
     several = [n for n in swept if n != "SEED" and len({str(own.get(n)) for own in runs}) > 1]
-    return Sweep(
-        name or path.stem,
-        title or notebooks.title_and_question(path)[0],
-        path,
-        runs,
-        list(numbers) or known[:1],
-        list(against)[:2] or several[:2] or swept[:1],
-        list(cost),
-    )
-
-
-def _check_keys(path: Path, part: str, found) -> None:
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: {part or 'the file'} must have the keys {', '.join(KEYS[part])}")
-    try:
-        _check_known(found, KEYS[part], "a key here")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    title = title or notebooks.title_and_question(path)[0]
+    drawn = list(numbers) or known[:1], list(against)[:2] or several[:2] or swept[:1], list(cost)
+    return Sweep(name or path.stem, title, path, runs, *drawn)
 
 
 def _check_known(names, known, what: str) -> None:
@@ -229,8 +198,8 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
         sweep: what to run.
         folder: of the results; runs that are there already are not made again.
         n_jobs: kernels at a time, of one thread each, at most one for each core.
-        scheduler: address of a Dask cluster to run on instead, whose workers have this repository
-            (and the archive) at the same path.
+        scheduler: address of a Dask cluster whose workers have this repository (and the archive)
+            at the same path.
 
     Returns:
         A row per run and number: ``run``, a column per parameter, ``number``, ``value``, ``unit``,
@@ -240,8 +209,7 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
     done = {key: path for key in keys if (path := folder / f"{key}.ipynb").exists()}
     left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
     n_jobs = min(n_jobs, joblib.cpu_count())
-    minutes = [notebooks.minutes(path) for path in done.values()]
-    rest = ""
+    minutes, rest = [notebooks.minutes(path) for path in done.values()], ""
     if minutes and not scheduler:
         rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min"
     print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
@@ -262,36 +230,28 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
 
 def execute(path: str, values: dict) -> tuple[str, str]:
     """Run a notebook in a kernel of one thread; its text, and the error if it failed."""
-    before = dict(os.environ)
-    os.environ.update(ONE_THREAD)  # the kernel gets them
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            output, error = Path(folder) / "run.ipynb", ""
-            try:
-                notebooks.execute(Path(path), output, values)
-            except notebooks.NotebookFailed as failure:
-                error = str(failure)
-            except Exception as failure:  # whatever it is, the other runs go on
-                error = f"{Path(path).name} failed: {type(failure).__name__}: {failure}"
-            return output.read_text(encoding="utf-8"), error
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    # the kernel gets the variables
+    with patch.dict(os.environ, ONE_THREAD), tempfile.TemporaryDirectory() as folder:
+        output, error = Path(folder) / "run.ipynb", ""
+        try:
+            notebooks.execute(Path(path), output, values)
+        except notebooks.NotebookFailed as failure:
+            error = str(failure)
+        except Exception as failure:  # whatever it is, the other runs go on
+            error = f"{Path(path).name} failed: {type(failure).__name__}: {failure}"
+        return output.read_text(encoding="utf-8"), error
 
 
 def _keys(sweep: Sweep) -> dict[str, dict]:
     """Key of each run → its parameters."""
     code = [cell.source for cell in notebooks.code_cells(sweep.path)]
     about = [code, version("fmcnn-companion"), results.CODE_VERSION]
-    sources = {str(own.get("DATA", "atlas")) for own in sweep.runs}
-    spectra = {source: data.load(source) for source in sources}
-    known = {source: joblib.hash([own.X, own.minerals]) for source, own in spectra.items()}
-    keys = {}
-    for own in sweep.runs:
-        spectra_of_run = known[str(own.get("DATA", "atlas"))]  # wherever their archive lies
-        key = joblib.hash([*about, own | {"DATA": spectra_of_run}])
-        keys[f"run-{key[:10]}"] = own
-    return keys
+    of = {}  # the spectra themselves, wherever their archive lies
+    for source in {own.get("DATA", "atlas") for own in sweep.runs}:
+        spectra = data.load(source)
+        of[source] = {"DATA": joblib.hash([spectra.X, spectra.minerals])}
+    hashed = [joblib.hash([*about, own | of[own.get("DATA", "atlas")]]) for own in sweep.runs]
+    return {f"run-{key[:10]}": own for key, own in zip(hashed, sweep.runs, strict=True)}
 
 
 def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
@@ -306,10 +266,9 @@ def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
 
 
 def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -> pd.DataFrame:
-    names = list(dict.fromkeys(name for values in keys.values() for name in values))
+    names = dict.fromkeys(name for values in keys.values() for name in values)
     columns = ["run", *names, "number", "value", "unit", "minutes", "error"]
-    in_order = [row for key in keys for row in rows.get(key, [])]
-    table = pd.DataFrame(in_order, columns=columns)
+    table = pd.DataFrame([row for key in keys for row in rows.get(key, [])], columns=columns)
     results.write_text(folder / "numbers.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 

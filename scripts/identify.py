@@ -29,6 +29,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
+from pretrained import keep
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
@@ -41,7 +42,7 @@ from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.evaluation.cross_validation import versions
 from fmcnn_utils.identify import OTHER, Calibration, Reference
 from fmcnn_utils.identify.answer import answers, kept_library
-from fmcnn_utils.models import Library, RobustFMCNN, pretrained
+from fmcnn_utils.models import Library, RobustFMCNN
 
 DRAWS = 5
 #: Share of the spectra of other minerals that may be called sure, and of the library's own that
@@ -485,7 +486,7 @@ def main() -> None:
         "seed": protocol.SEED,
         "versions": versions(),
     }
-    pretrained.keep("identify", network, held_out, about)
+    keep("identify", network, held_out, about)
     results.write(backgrounds(pool, tested), "identify_backgrounds.csv")
     results.write(mixtures(pool, tested), "identify_mixtures.csv")
     if args.raw:

@@ -6,6 +6,7 @@ python scripts/pretrained.py --data path/to/excellent_oriented.zip
 from __future__ import annotations
 
 import argparse
+import json
 
 import joblib
 import numpy as np
@@ -15,7 +16,8 @@ from sklearn.base import clone
 from fmcnn_utils import data, results
 from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.evaluation.cross_validation import versions
-from fmcnn_utils.models import FMCNNClassifier, TestAccuracy, pretrained
+from fmcnn_utils.models import FMCNNClassifier, TestAccuracy, keras
+from fmcnn_utils.models.robust import kept_files, sha256
 
 
 def split(spectra: data.Spectra) -> data.Split:
@@ -58,12 +60,33 @@ def make(spectra: data.Spectra, seed: int = protocol.SEED, **settings) -> None:
         "seed": seed,
         "versions": versions(),
     }
-    pretrained.keep("fmcnn", network, held_out, about)
+    keep("fmcnn", network, held_out, about)
     # The training that chose the number of epochs once more, with the test accuracy noted.
     first = clone(network).set_params(refit=False)
     test = TestAccuracy(spectra.X[cut.test], y[cut.test])
     first.fit(spectra.X[cut.train], y[cut.train], callbacks=[test])
     results.write(first.history_.round(5), "fmcnn_history.csv")
+
+
+def keep(name: str, network: FMCNNClassifier, held_out: pd.DataFrame, about: dict) -> None:
+    """Write the files that ``load_pretrained`` reads; the columns are those of ``Pretrained``."""
+    path, about_it = kept_files(name)
+    # Without its optimiser, whose state would triple the file.
+    bare = keras.Model(network.model_.input, network.model_.output, name=name)
+    part = path.with_name(f"part-{path.name}")  # Keras asks for its own suffix
+    try:
+        bare.save(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    results.write(held_out, f"{name}_held_out.csv")
+    about = about | {
+        "epochs": network.n_epochs_,
+        "settings": network.get_params(),
+        "minerals": network.classes_.tolist(),
+        "sha256": sha256(path),
+    }
+    results.write_text(about_it, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
 def main() -> None:

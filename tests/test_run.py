@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from fmcnn_utils import __main__ as commands
-from fmcnn_utils import notebooks, site
+from fmcnn_utils import notebooks
 from fmcnn_utils.results import ROOT, UserError
 
 PARAMETERS = """\
@@ -55,7 +55,7 @@ def notebook(project):
 @pytest.fixture
 def no_pages(monkeypatch):
     """They take some ten seconds."""
-    monkeypatch.setattr(site, "build", lambda folder, *about: folder / "index.html")
+    monkeypatch.setattr(notebooks, "make_pages", lambda folder, *about: folder / "index.html")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from test_run import write
 
-from fmcnn_utils import notebooks, numbers, site
+from fmcnn_utils import notebooks, numbers
 
 ALTS = ["One <spectrum> & its bands, drawn in blue", 'The "best" model of all, drawn in grey']
 PIXEL = (  # a PNG
@@ -52,8 +52,10 @@ def built(tmp_path_factory):
         said.append(sphinx(*command, **how, capture_output=True, text=True).stderr)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(site.subprocess, "run", run)
-        index = site.build(folder, [*notebooks.find(), small], "Spectra: some.", {small.stem: 2})
+        patch.setattr(notebooks.subprocess, "run", run)
+        index = notebooks.make_pages(
+            folder, [*notebooks.find(), small], "Spectra: some.", {small.stem: 2}
+        )
     return index.parent, said
 
 

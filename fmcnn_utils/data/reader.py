@@ -1,14 +1,17 @@
-"""Read one measured spectrum from a file of any sane form."""
+"""One measured spectrum: from a file of any sane form to what network and library are asked."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from pybaselines import Baseline
+from scipy.ndimage import gaussian_filter1d
 
 from ..results import UserError
 from .rruff import MAX_FILE_BYTES, MAX_NUMBER
@@ -20,6 +23,17 @@ LEAST_POINTS, LEAST_RANGE = 50, 300.0
 MAKERS = {".wdf": "renishaw", ".xml": "jobinyvon", ".tvf": "trivista", ".img": "hamamatsu"}
 #: Points across of common detectors: an axis that counts to one of these counts pixels.
 _DETECTORS = {256, 512, 1000, 1024, 1044, 1340, 1600, 1650, 2048, 2068, 3648, 4096}
+#: Other units of an axis: how a header names them, and what to do.
+_UNITS = {
+    "pixels": r"pixel",
+    "eV": r"\bm?ev\b|energy",
+    "nm": r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength",
+}
+_CONVERT = {
+    "pixels": "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one",
+    "eV": "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV",
+    "nm": "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
+}
 #: Consecutive points at the very maximum that no band has, unless the detector was full.
 _SATURATED = 5
 
@@ -28,6 +42,18 @@ _SATURATED = 5
 #: Fortran writes 1.5D+02.
 _EXPONENT = str.maketrans("Dd", "Ee")
 _ROWS = ((",", "."), (None, "."), (None, ","))
+
+BASELINES = ("auto", "none", "iarpls", "arpls", "asls", "snip", "modpoly")
+#: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
+SMOOTHNESS = 5e5
+#: A background is taken away when it is on median more than this part of the highest band above
+#: it (as of RRUFF's processed spectra two to ten in a hundred still have), and is called strong.
+NEEDED, STRONG = 0.02, 1.0
+#: Noise, as a part of the highest band, above which the spectrum is smoothed, and of what is left
+#: of it this many standard deviations are taken away: else the root that lifts weak bands lifts it.
+NOISY, BELOW = 0.004, 4.0
+#: A spike rises this many times the noise above what is two points away on either side.
+SPIKE = 12.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,6 @@ class Measured:
         shift: Raman shift in cm⁻¹, (m,), strictly increasing.
         intensity: (m,), finite, in any unit.
         laser: wavelength in nm, or None where the file does not say.
-        header: its lines of text.
         notes: what was done while reading, a sentence each.
     """
 
@@ -47,7 +72,31 @@ class Measured:
     shift: np.ndarray
     intensity: np.ndarray
     laser: float | None = None
-    header: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spectrum on the grid, and what was done to it.
+
+    Attributes:
+        measured: as it was read.
+        x: (1360,), background and spikes removed, highest point 1, and 0 outside the range.
+        raw: (1360,), only interpolated; nan outside the range.
+        background: (1360,), what was taken away; 0 where nothing was.
+        low: lower end of the measured range inside the grid, in cm⁻¹.
+        high: upper end.
+        noise: standard deviation of the noise, as a part of the highest band.
+        notes: a sentence for each thing that was done, or that limits the answer.
+    """
+
+    measured: Measured
+    x: np.ndarray
+    raw: np.ndarray
+    background: np.ndarray
+    low: float
+    high: float
+    noise: float
     notes: list[str] = field(default_factory=list)
 
 
@@ -66,19 +115,15 @@ def read_spectrum(path: str | Path) -> Measured:
     path = Path(path).expanduser()
     if path.is_dir():
         raise UserError(f"{path} is a folder: give the files in it, for example {path}/*.txt")
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist: check its name") from None
-    if size > MAX_FILE_BYTES and path.suffix.lower() not in MAKERS:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: check its name")
+    is_makers, size = path.suffix.lower() in MAKERS, path.stat().st_size
+    if size > MAX_FILE_BYTES and not is_makers:
         raise UserError(
             f"{path} has {size:,} bytes, far more than one spectrum: give a file of one spectrum"
         )
     try:
-        if path.suffix.lower() in MAKERS:
-            columns, header = _from_maker(path)
-        else:
-            columns, header = _from_text(path.read_bytes())
+        columns, header = _from_maker(path) if is_makers else _from_text(path.read_bytes())
         return measured(*columns, path.name, header)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -123,7 +168,7 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
             "in cm⁻¹ (10⁷/laser − 10⁷/wavelength)"
         )
     _refuse_flat(intensity[inside])
-    return Measured(name, shift, intensity, laser or _laser(header, name), list(header), notes)
+    return Measured(name, shift, intensity, laser or _laser(header, name), notes)
 
 
 def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
@@ -141,14 +186,10 @@ def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
             break
     values, width = max(tables, key=lambda table: len(table[0]))
     if not values:
+        found = "no rows of numbers: give a text file with two columns"
         if any(row for fit in fits for row in fit):
-            raise UserError(
-                "has one column of numbers: give two, the Raman shift in cm⁻¹ and the intensity"
-            )
-        raise UserError(
-            "has no rows of numbers: give a text file with two columns, the Raman shift in cm⁻¹ "
-            "and the intensity"
-        )
+            found = "one column of numbers: give two"
+        raise UserError(f"has {found}, the Raman shift in cm⁻¹ and the intensity")
     is_text = [not any(found) for found in zip(*fits, strict=True)]
     header = [line for line, text in zip(lines, is_text, strict=True) if text]
     if sum(is_text) > max(200, len(values)):
@@ -180,17 +221,10 @@ def _numbers(line: str, gap: str | None, sign: str) -> list[float] | None:
     if line[0] not in "+-.0123456789" or "_" in line:
         return None
     parts = line.split(gap) if gap else line.replace(";", " ").split()
-    if sign == ",":
-        if "." in line or any(part.endswith(",") for part in parts):
-            return None
-        parts = [part.replace(",", ".") for part in parts]
+    if sign == "," and ("." in line or any(part.endswith(",") for part in parts)):
+        return None
     try:
-        return [float(part) for part in parts]
-    except ValueError:
-        if "d" not in line.lower():
-            return None
-    try:
-        return [float(part.translate(_EXPONENT)) for part in parts]
+        return [float(part.replace(sign, ".").translate(_EXPONENT)) for part in parts]
     except ValueError:
         return None
 
@@ -210,14 +244,13 @@ def _which(table: np.ndarray, header: list[str]) -> tuple[int, int]:
     first = table[0]
     numbered = n > 2 and first[0] in (0, 1) and len(first) > 2 and np.all(np.diff(first) == 1)
     steps = np.diff(table[1])
-    if numbered and (np.all(steps > 0) or np.all(steps < 0)):
-        return 1, 2
-    return 0, 1
+    return (1, 2) if numbered and (np.all(steps > 0) or np.all(steps < 0)) else (0, 1)
 
 
 def _from_maker(path: Path) -> tuple[tuple, list[str]]:
+    maker = MAKERS[path.suffix.lower()]
     try:
-        reader = __import__(f"rsciio.{MAKERS[path.suffix.lower()]}", fromlist=["file_reader"])
+        reader = import_module(f"rsciio.{maker}")
     except ImportError:
         raise UserError(
             "is a maker's format, which RosettaSciIO reads: pip install rosettasciio, or export "
@@ -236,8 +269,7 @@ def _from_maker(path: Path) -> tuple[tuple, list[str]]:
             shift = axis["offset"] + axis["scale"] * np.arange(axis["size"])
     except Exception as error:  # a damaged file may raise anything
         raise UserError(
-            f"cannot be read as a file of {MAKERS[path.suffix.lower()]} ({error}): export the "
-            "spectrum as text"
+            f"cannot be read as a file of {maker} ({error}): export the spectrum as text"
         ) from error
     return (shift, intensity.mean(axis=0)), [f"{axis.get('name', '')} {axis.get('units', '')}"]
 
@@ -253,17 +285,11 @@ def _check_wdf(content: bytes) -> None:
 
 
 def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
-    wrong = None
     about = [line for line in header if re.search(r"axis", line, re.I)] + list(header)[-1:]
     units = " ".join(about).lower()
     said_right = re.search(r"cm|shift", units)
-    if not said_right:
-        if re.search(r"pixel", units):
-            wrong = "pixels"
-        elif re.search(r"\bm?ev\b|energy", units):
-            wrong = "eV"
-        elif re.search(r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength", units):
-            wrong = "nm"
+    said = [unit for unit, text in _UNITS.items() if not said_right and re.search(text, units)]
+    wrong = said[0] if said else None
     if wrong is None and len(shift) > 2:
         steps = np.diff(shift)
         if shift[0] in (0, 1) and np.all(steps == 1) and len(shift) in _DETECTORS:
@@ -277,17 +303,12 @@ def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
             )
         elif not said_right and shift[0] > 200 and shift[-1] < 1200 and np.ptp(shift) < LEAST_RANGE:
             wrong = "nm"
-    how = {
-        "pixels": "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one",
-        "eV": "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV",
-        "nm": "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
-    }
+    if wrong and not len(shift):
+        raise UserError("has no points")
     if wrong:
         raise UserError(
             f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
-            f"shift in cm⁻¹ is needed: {how[wrong]}"
-            if len(shift)
-            else "has no points"
+            f"shift in cm⁻¹ is needed: {_CONVERT[wrong]}"
         )
 
 
@@ -315,3 +336,100 @@ def _laser(header, name: str) -> float | None:
     fields = name.split("__")
     found = re.match(r"\d{3,4}(\.\d+)?", fields[3]) if len(fields) == 8 else None
     return float(found[0]) if found else None
+
+
+def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
+    """Spikes and background removed where the spectrum needs it, on the common grid.
+
+    Args:
+        measured: a spectrum as read.
+        baseline: "none"; the name of a method of pybaselines, applied always; or "auto",
+            iarpls (Ye et al. 2020) where the background is higher than ``NEEDED``.
+
+    Raises:
+        UserError: for an unknown baseline, or if nothing rises above the background.
+    """
+    if baseline not in BASELINES:
+        raise UserError(f"baseline {baseline!r} is not one of {', '.join(BASELINES)}")
+    notes, shift = list(measured.notes), measured.shift
+    y, n_spikes = without_spikes(shift, measured.intensity)
+    if n_spikes:
+        notes.append(f"{n_spikes} spikes, as of cosmic rays, were replaced by their neighbours")
+    low, high = max(GRID[0], shift[0]), min(GRID[-1], shift[-1])
+    inside = (low <= GRID) & (high >= GRID)
+    raw = np.full(len(GRID), np.nan)
+    raw[inside] = np.interp(GRID[inside], shift, y)
+    values = raw[inside]
+    background = np.zeros(len(GRID))
+    if baseline != "none":
+        fitted = _background(values, "iarpls" if baseline == "auto" else baseline)
+        top = (values - fitted).max()
+        share = np.median(np.clip(fitted - min(values.min(), 0), 0, None)) / max(top, 1e-12)
+        if baseline != "auto" or share > NEEDED:
+            background[inside] = fitted
+            notes.append(f"a background was taken away ({share:.0%} of the highest band)")
+            if share > STRONG:
+                notes[-1] += "; it is stronger than the bands, and weak ones may be lost"
+    values = values - background[inside]
+    step = max(np.median(np.diff(shift)), 1.0)
+    noise = _noise(y[(low <= shift) & (shift <= high)])
+    if values.max() <= 0 or values.max() < 4 * noise:
+        raise UserError("no band stands out of its noise: measure longer, or at another spot")
+    noise /= values.max()
+    values = values / values.max()
+    if noise > NOISY:
+        sigma = 1.5 * min(noise / 0.01, 2)
+        # of white noise, a Gaussian of sigma points leaves this part
+        left = noise * np.sqrt(step / (2 * np.sqrt(np.pi) * max(sigma, 0.3)))
+        values = gaussian_filter1d(values, sigma) - BELOW * left
+    x = np.zeros(len(GRID))
+    x[inside] = np.clip(values, 0, None) / values.max()
+    if low > GRID[0] + 100 or high < GRID[-1] - 300:
+        notes.append(
+            f"only {low:.0f} to {high:.0f} cm⁻¹ was measured: what lies outside is unknown, and "
+            "the library is compared inside alone"
+        )
+    if noise > 0.03:
+        notes.append(f"the noise is {noise:.0%} of the highest band")
+    return Prepared(measured, x.astype(np.float32), raw, background, low, high, noise, notes)
+
+
+def without_spikes(shift, intensity) -> tuple[np.ndarray, int]:
+    """Intensities without spikes of one or two points, and how many points were replaced.
+
+    No band is as narrow: beside a spike, two points away on either side, next to nothing is left
+    of its height. Only where points are at most 1.5 cm⁻¹ apart, since else a band may look so.
+    """
+    y = np.array(intensity, dtype=float)
+    if len(y) < 20 or np.median(np.diff(shift)) > 1.5:
+        return y, 0
+    wide = np.pad(y, 3, mode="edge")
+    beside = [wide[3 + k : len(wide) - 3 + k] for k in (-3, -2, 2, 3)]
+    level, top = np.median(beside, axis=0), np.max(beside, axis=0)
+    height, noise = y - level, max(_noise(y), 1e-12)
+    spikes = (height > SPIKE * noise) & (top - level < 0.1 * height)
+    spikes &= height > 0.02 * np.ptp(y)
+    if spikes.any():
+        at = np.arange(len(y))
+        y[spikes] = np.interp(at[spikes], at[~spikes], y[~spikes])
+    return y, int(spikes.sum())
+
+
+def _background(y: np.ndarray, method: str) -> np.ndarray:
+    fit = Baseline(np.arange(len(y), dtype=float))
+    if method == "snip":
+        return fit.snip(y, max_half_window=40, decreasing=True, smooth_half_window=3)[0]
+    if method == "modpoly":
+        return fit.modpoly(y, poly_order=6)[0]
+    if method != "iarpls":
+        return getattr(fit, method)(y, lam=SMOOTHNESS, max_iter=20)[0]
+    # Its weights harden with each iteration. Under a strong background, or in a spectrum almost
+    # without noise, they then follow the first guess, far below the bands' feet. So it stops
+    # early, and is fitted again to what is left.
+    first = fit.iarpls(y, lam=SMOOTHNESS, max_iter=4)[0]
+    return first + fit.iarpls(y - first, lam=SMOOTHNESS, max_iter=10)[0]
+
+
+def _noise(y: np.ndarray) -> float:
+    """Standard deviation of the noise, from second differences; the median passes over bands."""
+    return float(1.4826 * np.median(np.abs(y[2:] - 2 * y[1:-1] + y[:-2])) / np.sqrt(6))

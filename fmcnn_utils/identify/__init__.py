@@ -11,10 +11,15 @@
 ======================  ==========================================================================
 """
 
-from ..data.reader import measured, read_spectrum
+from ..data.reader import measured, prepare, read_spectrum
 from ..models.library import by_peaks
-from .answer import OTHER, Calibration, Identification, Reference, answers, identify, kept_reference
-from .batch import run
-from .own import own_library
-from .pages import upload
-from .preparation import BASELINES, prepare
+from .answer import (
+    OTHER,
+    Calibration,
+    Identification,
+    Reference,
+    identify,
+    kept_reference,
+    own_library,
+)
+from .pages import run, upload

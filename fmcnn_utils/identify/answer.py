@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import solve_triangular
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import softmax
 
 from .. import data, results
 from ..data import peaks as atlas
-from ..data.reader import Measured, measured, read_spectrum
+from ..data.measure import measure
+from ..data.reader import MAKERS, Measured, Prepared, measured, prepare, read_spectrum
 from ..data.spectra import GRID
-from ..models.library import Library, _unit, compare_peaks, features
-from .preparation import Prepared, prepare
+from ..models import load_pretrained
+from ..models.library import Library, compare_peaks
 
 #: The class of the network for what is none of its minerals.
 OTHER = "(another mineral)"
@@ -70,8 +74,7 @@ class Calibration:
         p[:, is_class] = P[:, np.searchsorted(classes, names[is_class])]
         p[:, ~is_class] = other[:, None] / max((~is_class).sum(), 1)
         score = self.log_p * np.log(p + 1e-6) - self.distance * (1 - S) ** 2
-        score = np.exp(score - score.max(axis=1, keepdims=True))
-        return score / score.sum(axis=1, keepdims=True), other
+        return softmax(score, axis=1), other
 
     def odds(self, similarity, other) -> np.ndarray:
         """Log odds that the spectrum is of one of the library's minerals, (n,)."""
@@ -91,13 +94,10 @@ class Reference:
 @lru_cache(maxsize=1)
 def kept_reference() -> Reference:
     """The network and the library that come with the code."""
-    from ..models import load_pretrained
-
     kept = load_pretrained("identify")
     numbers = kept.about["calibration"]
-    return Reference(
-        kept.network, kept_library(), Calibration(**numbers | {"known": tuple(numbers["known"])})
-    )
+    calibration = Calibration(**numbers | {"known": tuple(numbers["known"])})
+    return Reference(kept.network, kept_library(), calibration)
 
 
 def kept_library() -> Library:
@@ -160,19 +160,19 @@ class Identification:
         """
         weight = np.clip(self.attribution, 0, None)
         weight = weight / max(weight.sum(), 1e-12)
-        rows = []
-        formula = _formulas().get(self.table["mineral"].iloc[0], "")
+        formula, rows = _formulas().get(self.table["mineral"].iloc[0], ""), []
         for position in self.peaks["matched"][:, 0]:
-            near = np.abs(GRID - position) <= 12
-            region = [(position - 6, position + 6)]
             try:
-                groups = data.chemistry.explain(region, formula)
-                groups = groups[groups["allowed"] & (groups["kind"] == "inorganic")]["group"]
+                groups = data.chemistry.explain([(position - 6, position + 6)], formula)
+                groups = groups.query("allowed and kind == 'inorganic'")["group"].unique()
             except results.UserError:  # a formula that cannot be read
-                groups = pd.Series(dtype=str)
-            rows.append((position, weight[near].sum(), ", ".join(dict.fromkeys(groups))))
+                groups = []
+            near = np.abs(GRID - position) <= 12
+            rows.append((position, weight[near].sum(), ", ".join(groups)))
         table = pd.DataFrame(rows, columns=["position", "weight", "groups"])
-        return table.nlargest(5, "weight").reset_index(drop=True)
+        # not nlargest, which refuses the empty table of an answer without a matched peak
+        table = table.sort_values("weight", ascending=False, kind="stable")
+        return table.head(5).reset_index(drop=True)
 
     def plot(self):
         """The raw spectrum and its background; the prepared one over the library's; attribution."""
@@ -202,16 +202,16 @@ def identify(
         top: how many minerals the table holds.
         baseline: see ``prepare``.
         laser: wavelength in nm, where the file does not say it.
-        library: a ``Library`` in place of the kept one, see ``own.join``.
+        library: a ``Library`` in place of the kept one, see ``own_library``.
 
     Raises:
         UserError, FileNotFoundError: one sentence, for what cannot be identified.
     """
-    one = spectrum if isinstance(spectrum, Measured) else None
-    if one is None:
-        is_arrays = isinstance(spectrum, tuple | list) or hasattr(spectrum, "shape")
-        one = measured(*spectrum) if is_arrays else read_spectrum(spectrum)
-    return answers([prepare(one, baseline)], top, laser, library)[0]
+    if isinstance(spectrum, tuple | list) or hasattr(spectrum, "shape"):
+        spectrum = measured(*spectrum)
+    elif not isinstance(spectrum, Measured):
+        spectrum = read_spectrum(spectrum)
+    return answers([prepare(spectrum, baseline)], top, laser, library)[0]
 
 
 def answers(
@@ -219,8 +219,8 @@ def answers(
 ) -> list[Identification]:
     """The answers for many prepared spectra at once; arguments as of ``identify``."""
     ref = reference or kept_reference()
-    ref = Reference(ref.network, library or ref.library, ref.calibration)
-    library = ref.library
+    library = library or ref.library
+    ref = Reference(ref.network, library, ref.calibration)
     X = np.stack([p.x for p in prepared])
     low, high = np.array([p.low for p in prepared]), np.array([p.high for p in prepared])
     P = ref.network.predict_proba(X)
@@ -271,11 +271,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
             f"the network alone says {alone} (≈{p.max():.2f}), the library is nearest to "
             f"{names[s.argmax()]} (≈{s.max():.2f}): compare both"
         )
-    name = " or ".join(together)
-    moved, mixture = None, None
-    if s[order[0]] < ALIGNED:
-        moved = _misaligned(prepared, ref.library, s.max())
-    if moved:
+    name, mixture = " or ".join(together), None
+    if s[order[0]] < ALIGNED and (moved := _misaligned(prepared, ref.library, s.max())):
         verdict = "unsure"
         notes.append(
             f"moved by {moved[0]:+d} cm⁻¹ it would be much more like {moved[1]}: check the "
@@ -299,18 +296,8 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
         )
     if verdict == "none of these":
         name = f"unlike {first}"
-    return Identification(
-        prepared,
-        table.head(top),
-        verdict,
-        name,
-        notes,
-        mixture,
-        float(odds),
-        str(alone),
-        ref,
-        int(rows[order[0]]),
-    )
+    said = table.head(top), verdict, name, notes, mixture, float(odds), str(alone)
+    return Identification(prepared, *said, ref, int(rows[order[0]]))
 
 
 def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, float]:
@@ -348,7 +335,7 @@ def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, 
     X = scaled(candidates)
     share = _two_of(smooth(X), y, first, second)
     sums = share[:, :1] * X[first] + share[:, 1:] * X[second]
-    white = _white(library, prepared, np.vstack([x[None], sums]))
+    white = library.whiten(np.vstack([x[None], sums]), prepared.low, prepared.high)
     alike = white[1:] @ white[0]
     k = alike.argmax()
     area = share[k] * X[[first[k], second[k]]].sum(axis=1)
@@ -372,11 +359,6 @@ def _two_of(X, y, first, second) -> np.ndarray:
     return np.clip(np.column_stack([a, b]), 0, None)
 
 
-def _white(library: Library, prepared, X) -> np.ndarray:
-    inside, mean, factor, _ = library.whitened(prepared.low, prepared.high)
-    return _unit(solve_triangular(factor, (features(X)[:, inside] - mean).T, lower=True).T)
-
-
 def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str] | None:
     """By how many cm⁻¹ it has to be moved to be much more like some mineral, and which."""
     moved = np.stack([np.roll(prepared.x, k) for k in SHIFTS])
@@ -392,3 +374,64 @@ def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str
 def _formulas() -> dict[str, str]:
     known = data.rruff.manifest()
     return known.groupby("mineral")["formula"].first().to_dict()
+
+
+# ---------------------------------------------------------------- own spectra
+
+SUFFIXES = {".txt", ".csv", ".dat", ".asc", ".tsv", ".xy", *MAKERS}
+
+
+def own_library(folder: str | Path, kept: Library) -> Library:
+    """``kept``, joined by the spectra of a folder, without any training.
+
+    The mineral of each file stands in ``labels.csv`` (columns ``file`` and ``mineral``), else it is
+    the start of the file's name, up to the first underscore, or a number or blank at the end:
+    ``Quartz_01.txt``, ``Quartz 2.csv``, RRUFF's names. The peaks of each are measured once and kept
+    in ``data/cache``; a file that cannot be read is warned of and left out.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        UserError: if it holds no spectrum that can be used, or labels.csv does not fit.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: give one of labelled spectra as library")
+    cache, found = results.Cache(results.cache_folder() / "libraries"), []
+    for path, mineral in _labels(folder).items():
+        try:
+            one = cache.call(lambda path=path: _measured(path), path.read_bytes(), path.name)
+            found.append((mineral, *one))
+        except (results.UserError, FileNotFoundError) as problem:
+            warnings.warn(f"left out of the library: {problem}", stacklevel=2)
+    if not found:
+        raise results.UserError(
+            f"{folder} holds no spectrum that can be used: give text files named after minerals"
+        )
+    minerals, tables, low, high = zip(*found, strict=True)
+    peaks = pd.DataFrame(np.concatenate(tables), columns=atlas.NUMBERS)
+    peaks.insert(0, "spectrum", np.repeat(np.arange(len(tables)), [len(t) for t in tables]))
+    X = atlas.rebuild(peaks, pd.DataFrame({"first_shift": low, "last_shift": high}))
+    return kept.join(X, minerals, "your library")
+
+
+def _measured(path: Path) -> tuple[np.ndarray, float, float]:
+    one = prepare(read_spectrum(path))
+    inside = (one.low <= GRID) & (one.high >= GRID)
+    found = measure(GRID[inside], one.x[inside])
+    if not len(found):
+        raise results.UserError(f"{path}: no peak stands out of its noise")
+    return found, one.low, one.high
+
+
+def _labels(folder: Path) -> dict[Path, str]:
+    if (labels := folder / "labels.csv").exists():
+        table = pd.read_csv(labels, dtype=str, skipinitialspace=True)
+        if not {"file", "mineral"} <= set(table.columns):
+            raise results.UserError(f"{labels} needs the columns file and mineral")
+        table = table.dropna(subset=["file", "mineral"])
+        if lacking := [f for f in table["file"] if not (folder / f).is_file()]:
+            raise results.UserError(f"{labels} names {lacking[0]}, which is not in {folder}")
+        return {folder / f: m.strip() for f, m in zip(table["file"], table["mineral"], strict=True)}
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    stems = {path: re.split(r"_|[\s-]*\d+$", path.stem)[0].strip() for path in files}
+    return {path: mineral for path, mineral in stems.items() if mineral}

@@ -1,4 +1,4 @@
-"""Answers to look at: a figure, a block of HTML, a page of many, the rows of a CSV."""
+"""Answers to look at: a figure, a block of HTML, and of many files a table and a page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
-from .. import plots
+from .. import plots, results
+from ..data.reader import prepare, read_spectrum
 from ..data.spectra import GRID
-from ..results import UserError
-from .answer import identify
+from .answer import answers, identify
 
 COLUMNS = ["file", "rank", "mineral", "confidence", "similarity", "verdict", "note"]
+#: Files whose answers are computed together.
+BATCH = 64
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Identified spectra</title>
@@ -43,6 +46,10 @@ _STYLE = """.spectrum { border-top: 2px solid #ccc; padding-top: .5rem; overflow
 .spectrum .sure { background: #b7e4c7 } .spectrum .likely { background: #e4f1b7 }
 .spectrum .unsure { background: #fbe2a8 }
 .spectrum .none, .spectrum .error { background: #f3c0b8 }"""
+_ERROR = (
+    '<section class="spectrum"><h2>{}</h2>'
+    '<p><span class="verdict error">not identified</span> {}</p></section>'
+)
 _ABOUT = """<details><summary>How to read this</summary>
 <p><b>Confidence</b>: probability of the mineral if it is one of those in the library, from the
 network and the library together, calibrated on specimens that neither had seen. <b>Network</b>: the
@@ -51,91 +58,41 @@ network's own probability. <b>Similarity</b>: of the library's most similar spec
 library is rebuilt from measured peaks.</p></details>"""
 
 
-def rows(one, name: str) -> list[dict]:
-    """Of one answer, a row per rank."""
-    notes = "; ".join(
-        [f"named: {one.name}"] * (one.name != one.table["mineral"].iloc[0]) + one.notes
-    )
-    return [
-        {
-            "file": name,
-            "rank": line.rank,
-            "mineral": line.mineral,
-            "confidence": round(line.confidence, 4),
-            "similarity": round(float(line.similarity), 4),
-            "verdict": one.verdict,
-            "note": notes if line.rank == 1 else "",
-        }
-        for line in one.table.itertuples()
-    ]
-
-
-def error_row(name: str, reason: str) -> dict:
-    """The row of a file that cannot be identified."""
-    return dict.fromkeys(COLUMNS, "") | {"file": name, "verdict": "error", "note": reason}
-
-
 def figure(one) -> Figure:
     """The spectrum as measured, as prepared beside the library's, and which bands speak for it."""
-    p, library, row = one.prepared, one._reference.library, one._row
-    mineral = library.minerals[row]
+    p, colours = one.prepared, plots.PALETTE
+    theirs, mineral = one._reference.library.scaled(one._row), one.table["mineral"].iloc[0]
     weight = np.clip(one.attribution, 0, None)
-    fig, axes = plt.subplots(
-        3, 1, figsize=(9, 6.4), sharex=True, layout="constrained", height_ratios=[2, 3, 1]
-    )
+    size = {"figsize": (9, 6.4), "height_ratios": [2, 3, 1]}
+    fig, axes = plt.subplots(3, 1, sharex=True, layout="constrained", **size)
     raw, middle, low = axes
-    raw.plot(GRID, p.raw, color=plots.PALETTE[2], lw=1, label="as measured")
+    raw.plot(GRID, p.raw, color=colours[2], lw=1, label="as measured")
     if p.background.any():
-        raw.plot(
-            GRID,
-            np.where(np.isfinite(p.raw), p.background, np.nan),
-            "--",
-            color=plots.PALETTE[1],
-            label="background that is taken away",
-        )
+        taken = np.where(np.isfinite(p.raw), p.background, np.nan)
+        raw.plot(GRID, taken, "--", color=colours[1], label="background that is taken away")
     raw.set(ylabel="Intensity", yticks=[])
-    theirs = library.X[row] / max(library.X[row].max(), 1e-12)
-    middle.plot(GRID, p.x, color=plots.PALETTE[0], label="prepared")
-    middle.plot(
-        GRID, -theirs, color=plots.PALETTE[4], lw=1, label=f"{mineral} in the library, mirrored"
-    )
+    middle.plot(GRID, p.x, color=colours[0], label="prepared")
+    label = f"{mineral} in the library, mirrored"
+    middle.plot(GRID, -theirs, color=colours[4], lw=1, label=label)
     middle.axhline(0, color="0.7", lw=0.8)
-    for name, sign, marker in (("matched", 1, "o"), ("left_over", 1, "x"), ("missing", -1, "v")):
-        found = one.peaks[name]
-        if len(found):
-            height = np.interp(found[:, 0], GRID, p.x if sign > 0 else -theirs)
-            middle.plot(
-                found[:, 0],
-                height + 0.07 * sign,
-                marker,
-                ms=5,
-                color=plots.PALETTE[5 if name == "matched" else 4],
-                label={
-                    "matched": "peak in both",
-                    "left_over": "peak left over",
-                    "missing": "peak missing",
-                }[name],
-            )
+    for name, sign, marker, colour, label in (
+        ("matched", 1, "o", colours[5], "peak in both"),
+        ("left_over", 1, "x", colours[4], "peak left over"),
+        ("missing", -1, "v", colours[4], "peak missing"),
+    ):
+        if len(at := one.peaks[name][:, 0]):
+            height = np.interp(at, GRID, p.x if sign > 0 else -theirs) + 0.07 * sign
+            middle.plot(at, height, marker, ms=5, color=colour, label=label)
     middle.set(ylabel="Part of the highest", ylim=(-1.25, 1.25))
-    low.fill_between(
-        GRID,
-        weight / max(weight.max(), 1e-12),
-        color=plots.PALETTE[3],
-        label=f"speaks for {mineral} (integrated gradients)",
-    )
+    label = f"speaks for {mineral} (integrated gradients)"
+    low.fill_between(GRID, weight / max(weight.max(), 1e-12), color=colours[3], label=label)
     low.set(xlabel=plots.SHIFT, yticks=[], ylim=(0, 1.1), xlim=(GRID[0], GRID[-1]))
+    ends = (GRID[0], p.low), (p.high, GRID[-1])
     for ax in axes:
-        for a, b in ((GRID[0], p.low), (p.high, GRID[-1])):
-            if b - a > 2:
-                ax.axvspan(
-                    a,
-                    b,
-                    color="0.92",
-                    lw=0,
-                    label="not measured"
-                    if (ax is raw and a == GRID[0]) or (ax is raw and p.low <= GRID[0] + 2)
-                    else None,
-                )
+        label = "not measured" if ax is raw else None
+        for a, b in ((a, b) for a, b in ends if b - a > 2):
+            ax.axvspan(a, b, color="0.92", lw=0, label=label)
+            label = None
         ax.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return fig
@@ -149,6 +106,46 @@ def reliability(groups: pd.DataFrame) -> Figure:
     ax.set(xlabel="Confidence", ylabel="Right answers", xlim=(0.3, 1.02), ylim=(0.3, 1.02))
     ax.legend(loc="upper left")
     return fig
+
+
+def block(one) -> str:
+    """One answer as HTML: verdict, table, notes, peaks, picture."""
+    buffer, fig = BytesIO(), figure(one)
+    fig.savefig(buffer, format="png", dpi=110)
+    plt.close(fig)
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    table = one.table.drop(columns=["series", "library"]).round(3)
+    alt = (
+        f"The spectrum as measured, and prepared above the mirrored library spectrum of "
+        f"{table['mineral'].iloc[0]}; {len(one.peaks['matched'])} peaks are in both, "
+        f"{len(one.peaks['missing'])} missing, {len(one.peaks['left_over'])} left over."
+    )
+    peaks = "".join(
+        f"<p>Peaks {said}: {', '.join(f'{at:.0f}' for at in one.peaks[name][:, 0])} cm⁻¹</p>"
+        for name, said in (
+            ("matched", "in both"),
+            ("missing", "of the library's spectrum that are missing"),
+            ("left_over", "that this mineral does not have"),
+        )
+        if len(one.peaks[name])
+    )
+    spoken = "".join(
+        f"<li>{b.position:.0f} cm⁻¹ ({b.weight:.0%} of what speaks for it)"
+        f"{': may be of ' + html.escape(b.groups) if b.groups else ''}</li>"
+        for b in one.bands().query("weight >= 0.02").itertuples()
+    )
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes)
+    css = "none" if one.verdict == "none of these" else one.verdict
+    return (
+        f'<style>{_STYLE}</style><section class="spectrum">'
+        f"<h2>{html.escape(one.prepared.measured.name)}</h2>"
+        f'<p>{html.escape(one.name)} <span class="verdict {css}">{one.verdict}</span></p>'
+        f"{table.to_html(index=False, border=0, na_rep='–')}"
+        f"{'<ul>' + notes + '</ul>' if notes else ''}"
+        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">'
+        f"{peaks}{'<p>Bands that speak for it:</p><ul>' + spoken + '</ul>' if spoken else ''}"
+        "</section>"
+    )
 
 
 def upload():
@@ -165,74 +162,70 @@ def upload():
                 path.write_bytes(bytes(file["content"]))
                 try:
                     display(identify(path))
-                except UserError as problem:
+                except results.UserError as problem:
                     print(problem)
 
     button.observe(answer, names="value")
     return widgets.VBox([button, output])
 
 
-def block(one) -> str:
-    """One answer as HTML: verdict, table, notes, peaks, picture."""
-    buffer = BytesIO()
-    fig = figure(one)
-    fig.savefig(buffer, format="png", dpi=110)
-    plt.close(fig)
-    picture = base64.b64encode(buffer.getvalue()).decode()
-    table = one.table.drop(columns=["series", "library"]).round(3)
-    peaks = "".join(
-        f"<p>Peaks {said}: {_positions(one.peaks[name])} cm⁻¹</p>"
-        for name, said in (
-            ("matched", "in both"),
-            ("missing", "of the library's spectrum that are missing"),
-            ("left_over", "that this mineral does not have"),
-        )
-        if len(one.peaks[name])
-    )
-    bands = one.bands()
-    spoken = "".join(
-        f"<li>{b.position:.0f} cm⁻¹ ({b.weight:.0%} of what speaks for it)"
-        f"{': may be of ' + html.escape(b.groups) if b.groups else ''}</li>"
-        for b in bands[bands["weight"] >= 0.02].itertuples()
-    )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes)
-    css = "none" if one.verdict == "none of these" else one.verdict
-    return (
-        f'<style>{_STYLE}</style><section class="spectrum">'
-        f"<h2>{html.escape(one.prepared.measured.name)}</h2>"
-        f'<p>{html.escape(one.name)} <span class="verdict {css}">{one.verdict}</span></p>'
-        f"{table.to_html(index=False, border=0, na_rep='–')}"
-        f"{'<ul>' + notes + '</ul>' if notes else ''}"
-        f'<img alt="{html.escape(_alt(one))}" src="data:image/png;base64,{picture}">'
-        f"{peaks}{'<p>Bands that speak for it:</p><ul>' + spoken + '</ul>' if spoken else ''}"
-        "</section>"
-    )
+# ---------------------------------------------------------------- many files
 
 
-def page(blocks: list[str], table: pd.DataFrame) -> str:
-    """A page of all answers."""
-    first = table.drop_duplicates("file")
-    said = ", ".join(f"{n} {verdict}" for verdict, n in first["verdict"].value_counts().items())
-    return _PAGE.format(
-        style=_STYLE, summary=f"{len(first)} files: {said}.", about=_ABOUT, blocks="\n".join(blocks)
-    )
+def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, laser) -> int:
+    """Identify files, and print or write the answers; returns how many could not be identified.
+
+    With neither ``csv`` nor ``page``, or for a few files, a table per file is printed. Both are
+    written whole, at the end. The rest is as of ``identify``.
+    """
+    tables, blocks, failed = [], [], 0
+    quiet = len(files) > 10 and (csv or page)
+    with tqdm(total=len(files), desc="identifying", unit="file", disable=len(files) < 3) as bar:
+        for start in range(0, len(files), BATCH):
+            for name, one in _answers(files[start : start + BATCH], top, baseline, laser, library):
+                is_error = isinstance(one, str)
+                failed += is_error
+                tables.append(_rows(name, one))
+                if page:
+                    error = _ERROR.format(html.escape(name), html.escape(str(one)))
+                    blocks.append(error if is_error else block(one))
+                if is_error or not quiet:
+                    tqdm.write(f"{one}\n")
+                bar.update()
+    table = pd.concat(tables)[COLUMNS]
+    if csv:
+        results.write_text(csv, table.to_csv(index=False, lineterminator="\n"))
+        print(f"Table: {csv}")
+    if page:
+        verdicts = table.drop_duplicates("file")["verdict"].value_counts()
+        said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
+        about = {"summary": f"{verdicts.sum()} files: {said}.", "about": _ABOUT}
+        results.write_text(page, _PAGE.format(style=_STYLE, **about, blocks="\n".join(blocks)))
+        print(f"To look at: {page}")
+    return failed
 
 
-def error_block(name: str, reason: str) -> str:
-    """A file that cannot be identified, on the page."""
-    return (
-        f'<section class="spectrum"><h2>{html.escape(name)}</h2>'
-        f'<p><span class="verdict error">not identified</span> {html.escape(reason)}</p></section>'
-    )
+def _answers(files, top, baseline, laser, library) -> list[tuple[str, object]]:
+    """In the order of the files: the answer of each, or the sentence why there is none."""
+    prepared, found = {}, {}
+    for file in files:
+        try:
+            prepared[file] = prepare(read_spectrum(file), baseline)
+        except (results.UserError, OSError) as problem:
+            text = str(problem)
+            found[file] = text if str(file) in text else f"{file}: {text}"
+    if prepared:
+        given = answers(list(prepared.values()), top, laser, library)
+        found |= dict(zip(prepared, given, strict=True))
+    return [(str(file), found[file]) for file in files]
 
 
-def _positions(found) -> str:
-    return ", ".join(f"{position:.0f}" for position in found[:, 0])
-
-
-def _alt(one) -> str:
-    return (
-        f"The spectrum as measured, and prepared above the mirrored library spectrum of "
-        f"{one.table['mineral'].iloc[0]}; {len(one.peaks['matched'])} peaks are in both, "
-        f"{len(one.peaks['missing'])} missing, {len(one.peaks['left_over'])} left over."
-    )
+def _rows(name: str, one) -> pd.DataFrame:
+    """A row per rank of an answer, with ``COLUMNS``; of an error, one."""
+    if isinstance(one, str):
+        row = dict.fromkeys(COLUMNS, "") | {"file": name, "verdict": "error", "note": one}
+        return pd.DataFrame([row])
+    named = [f"named: {one.name}"] * (one.name != one.table["mineral"].iloc[0])
+    notes = ["; ".join(named + one.notes), *[""] * (len(one.table) - 1)]
+    table = one.table.astype({"similarity": float}).round(4)
+    return table.assign(file=name, verdict=one.verdict, note=notes)

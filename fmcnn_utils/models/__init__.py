@@ -11,11 +11,9 @@
 ======================  ==========================================================================
 """
 
-from .baselines import CLASSIFIERS, baseline
-from .classifier import FMCNNClassifier
+from .classifier import CLASSIFIERS, FMCNNClassifier, baseline
 from .library import Library
-from .pretrained import load_pretrained
-from .robust import LibraryFMCNN, RobustFMCNN
+from .robust import LibraryFMCNN, RobustFMCNN, load_pretrained
 
 _OF_KERAS = ("TestAccuracy", "build", "keras", "tf", "train")
 

@@ -7,7 +7,6 @@ level is set before it starts (notebook tests compare stderr), and its threads.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -18,22 +17,15 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
-@contextmanager
-def _silent_stderr():
-    """Send file descriptor 2 to nowhere: TensorFlow 2.21 greets there at any log level."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-with _silent_stderr():
+_stderr = os.dup(2)
+with open(os.devnull, "w") as _nowhere:  # TensorFlow 2.21 greets there at any log level
+    os.dup2(_nowhere.fileno(), 2)
+try:
     import keras
     import tensorflow as tf
+finally:
+    os.dup2(_stderr, 2)
+    os.close(_stderr)
 
 tf.get_logger().setLevel("ERROR")  # else it warns of many short trainings in a row
 try:
@@ -110,9 +102,7 @@ def build(settings, n_points: int, n_classes: int, seed: int | None = None) -> k
 
 
 class TestAccuracy(keras.callbacks.Callback):
-    """Note the accuracy on test spectra after each epoch; nothing depends on it.
-
-    The best of these accuracies is what one would report who stopped training on the test fold.
+    """Note the accuracy on test spectra after each epoch, as if one stopped on the test fold.
 
     Args:
         X: test spectra, raw counts (n, points).

@@ -1,9 +1,8 @@
 """Search in a library of spectra: which minerals look like this one, and which peaks say so.
 
-Similarity is the cosine between two spectra, after two steps. The fourth root lifts weak bands to
-the height of strong ones, as relative heights change with the orientation of the crystal. Then
-differences of a kind that is common among spectra of one mineral are made small (whitening by the
-pooled covariance within minerals), so that those count that distinguish one mineral from another.
+Similarity is the cosine between two spectra, after two steps. The fourth root lifts weak bands, as
+relative heights change with the orientation of the crystal. Whitening by the pooled covariance
+within minerals makes small what differs among spectra of one mineral.
 """
 
 from __future__ import annotations
@@ -34,21 +33,18 @@ class Library:
         X: intensities, (n, 1360), 0 outside the measured range.
         minerals: of each, (n,).
         sources: where each comes from, (n,), or the same for all.
-        whitening: features of spectra and their minerals that tell what differs within a mineral;
-            by default the library's own.
+        whitening: covariance within minerals and mean of ``features``; by default its own.
     """
 
     def __init__(self, X, minerals, sources="kept", whitening: tuple | None = None):
-        self.X = np.asarray(X, dtype=np.float32)
         order = np.argsort(minerals, kind="stable")
-        self.X, self.minerals = self.X[order], np.asarray(minerals).astype(str)[order]
+        self.X = np.asarray(X, dtype=np.float32)[order]
+        self.minerals = np.asarray(minerals).astype(str)[order]
         self.sources = np.broadcast_to(sources, len(order))[order]
         self.names, self._starts = np.unique(self.minerals, return_index=True)
         self._features = features(self.X)
         self.whitening = whitening or _within(self._features, self.minerals)
         self._kept: dict = {}
-        self._envelopes: dict = {}
-        self._peaks: dict = {}
 
     def join(self, X, minerals, source: str) -> Library:
         """This library and other spectra; what is common within a mineral stays as it was."""
@@ -68,20 +64,17 @@ class Library:
             Similarity, −1 to 1, (n, minerals), in the order of ``names``, and the row of the
             library spectrum that has it.
         """
-        Q = features(np.asarray(X, dtype=np.float32))
+        X = np.asarray(X, dtype=np.float32)
         ends = np.column_stack(_inward(low, high))
-        best = np.empty((len(Q), len(self.names)), dtype=np.float32)
+        best = np.empty((len(X), len(self.names)), dtype=np.float32)
         row = np.empty(best.shape, dtype=int)
         for pair in np.unique(ends, axis=0):
             these = np.flatnonzero((ends == pair).all(axis=1))
-            inside, mean, factor, white = self._whitened(*pair)
-            z = _unit(solve_triangular(factor, (Q[these][:, inside] - mean).T, lower=True).T)
-            alike = z.astype(np.float32) @ white.T
-            stops = [*self._starts[1:], len(self.minerals)]
-            for k, (start, stop) in enumerate(zip(self._starts, stops, strict=True)):
-                part = alike[:, start:stop]
-                row[these, k] = start + part.argmax(axis=1)
-                best[these, k] = part.max(axis=1)
+            z = self.whiten(X[these], *pair)
+            alike = z.astype(np.float32) @ self._whitening(*pair)[-1].T
+            for k, rows in enumerate(np.split(np.arange(len(self.X)), self._starts[1:])):
+                row[these, k] = rows[0] + alike[:, rows].argmax(axis=1)
+            best[these] = np.take_along_axis(alike, row[these], axis=1)
         return best, row
 
     def scaled(self, row: int) -> np.ndarray:
@@ -90,36 +83,26 @@ class Library:
 
     def envelope(self, mineral: str) -> np.ndarray:
         """The highest that any scaled spectrum of a mineral is, within ``TOLERANCE``: (1360,)."""
-        if mineral not in self._envelopes:
-            rows = np.flatnonzero(self.minerals == mineral)
-            highest = np.max([self.scaled(row) for row in rows], axis=0)
-            self._envelopes[mineral] = maximum_filter1d(highest, 2 * int(TOLERANCE) + 1)
-        return self._envelopes[mineral]
+        rows = np.flatnonzero(self.minerals == mineral)
+        highest = np.max([self.scaled(row) for row in rows], axis=0)
+        return maximum_filter1d(highest, 2 * int(TOLERANCE) + 1)
 
-    def peaks(self, row: int) -> np.ndarray:
-        """The peaks of a spectrum of the library, see ``peaks_of``."""
-        if row not in self._peaks:
-            self._peaks[row] = peaks_of(self.scaled(row))
-        return self._peaks[row]
+    def whiten(self, X, low: float, high: float) -> np.ndarray:
+        """Spectra (n, 1360) as the library compares them in a range, in cm⁻¹: rows of length 1."""
+        inside, mean, factor, _ = self._whitening(*map(float, _inward(low, high)))
+        return _white(features(X)[:, inside], mean, factor)
 
-    def whitened(self, low: float, high: float):
+    def _whitening(self, low: float, high: float):
         """Which bins lie in a range, their mean, the factor that whitens, and the white library."""
-        return self._whitened(*map(float, _inward(low, high)))
-
-    def _whitened(self, low: float, high: float):
-        if (low, high) in self._kept:
-            return self._kept[low, high]
-        if len(self._kept) >= 16:
-            self._kept.pop(next(iter(self._kept)))
-        grid = GRID[::BIN]
-        inside = (grid >= low) & (grid < high)
-        covariance, mean = self.whitening
-        part = covariance[np.ix_(inside, inside)]
-        part = part + SHRINKAGE * np.trace(part) / len(part) * np.eye(len(part))
-        factor = cholesky(part, lower=True)
-        centred = self._features[:, inside] - mean[inside]
-        white = _unit(solve_triangular(factor, centred.T, lower=True).T).astype(np.float32)
-        self._kept[low, high] = inside, mean[inside], factor, white
+        if (low, high) not in self._kept:
+            if len(self._kept) >= 16:
+                self._kept.pop(next(iter(self._kept)))
+            inside = (GRID[::BIN] >= low) & (GRID[::BIN] < high)
+            covariance, mean = self.whitening[0][np.ix_(inside, inside)], self.whitening[1][inside]
+            shrunk = SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+            factor = cholesky(covariance + shrunk, lower=True)
+            white = _white(self._features[:, inside], mean, factor).astype(np.float32)
+            self._kept[low, high] = inside, mean, factor, white
         return self._kept[low, high]
 
 
@@ -145,7 +128,8 @@ def _within(F, minerals) -> tuple[np.ndarray, np.ndarray]:
     return residual.T @ residual / max(len(F) - len(names), 1), F.mean(axis=0)
 
 
-def _unit(Z) -> np.ndarray:
+def _white(F, mean, factor) -> np.ndarray:
+    Z = solve_triangular(factor, (F - mean).T, lower=True).T
     return Z / np.maximum(np.linalg.norm(Z, axis=1, keepdims=True), 1e-12)
 
 
@@ -166,7 +150,7 @@ def compare_peaks(x, noise: float, library: Library, row: int, low: float, high:
         ``matched``, ``missing`` and ``left_over``: positions in cm⁻¹ and heights, (k, 2); of
         missing and left over only what is at least ``TOLD`` high.
     """
-    own, theirs = peaks_of(x, noise), library.peaks(row)
+    own, theirs = peaks_of(x, noise), peaks_of(library.scaled(row))
     theirs = theirs[(theirs[:, 0] >= low) & (theirs[:, 0] <= high)]
     over = own[:, 1] - np.interp(own[:, 0], GRID, library.envelope(library.minerals[row]))
     left_over = own[(own[:, 1] >= TOLD) & (over > own[:, 1] / 2)]
@@ -199,7 +183,7 @@ def by_peaks(
     rows = []
     positions = np.asarray(positions, dtype=float)
     for row, mineral in enumerate(library.minerals):
-        own = library.peaks(row)
+        own = peaks_of(library.scaled(row))
         own = own[(own[:, 0] >= low) & (own[:, 0] <= high)]
         if len(own):
             found = _near(positions, own[:, 0])

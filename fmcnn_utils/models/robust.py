@@ -1,18 +1,27 @@
-"""An FMCNN for spectra of other lasers, other instruments and specimens that nobody has measured.
+"""An FMCNN for spectra of other lasers, instruments and specimens, and the networks that are kept.
 
-The network is FMCNN with twice the maps. What is new is that each epoch sees each spectrum changed,
-in ways in which two measurements of one mineral differ.
+The former is FMCNN with twice the maps, and each epoch sees each spectrum changed, in ways in which
+two measurements of one mineral differ. Each network that comes with the code is an ordinary Keras
+file, ``results/rruff/NAME.keras``; ``NAME.json`` says what it was made from, and
+``NAME_held_out.csv`` what it predicts for each spectrum that it has not seen.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
-from ..data.spectra import GRID
+from .. import results
+from ..data.spectra import GRID, Spectra
 from .classifier import FMCNNClassifier
 from .library import Library
 
@@ -48,12 +57,8 @@ def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
     if "shift" in changes:
         move, stretch = random.normal(0, 3, n), random.normal(0, 0.002, n)
         middle = points / 2
-        X = np.stack(
-            [
-                np.interp((at - middle) * (1 + s) + middle + m, at, x)
-                for x, m, s in zip(X, move, stretch, strict=True)
-            ]
-        )
+        to = (at - middle) * (1 + stretch[:, None]) + middle + move[:, None]
+        X = np.stack([np.interp(place, at, x) for place, x in zip(to, X, strict=True)])
     if "heights" in changes:
         X *= np.exp(0.5 * _smooth(random, n, points, 60))
     if "resolution" in changes:
@@ -110,16 +115,9 @@ class RobustFMCNN(FMCNNClassifier):
         random_state=None,
     ):
         self.changes = changes
-        super().__init__(
-            filters=filters,
-            squeeze=squeeze,
-            expand1=expand1,
-            expand3=expand3,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+        size = {"filters": filters, "squeeze": squeeze, "expand1": expand1, "expand3": expand3}
+        how = {"learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size}
+        super().__init__(**size, **how, random_state=random_state)
 
     def fit(self, X, y) -> RobustFMCNN:
         """Train on raw counts (n, points) and mineral names (n,)."""
@@ -134,13 +132,9 @@ class RobustFMCNN(FMCNNClassifier):
         model.optimizer.learning_rate = fmcnn.keras.optimizers.schedules.CosineDecay(
             self.learning_rate, steps
         )
+        how = {"batch_size": self.batch_size, "epochs": self.epochs, "seed": seed}
         self.history_ = fmcnn.train(
-            model,
-            lambda: self.as_input(augment(X, random, self.changes)),
-            number,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            seed=seed,
+            model, lambda: self.as_input(augment(X, random, self.changes)), number, **how
         )
         self.model_, self.n_epochs_ = model, self.epochs
         return self
@@ -157,7 +151,6 @@ class LibraryFMCNN(RobustFMCNN):
 
     The probability of a mineral is proportional to ``p ** log_p · exp(−distance · (1 − s)²)``: p is
     the network's, s the similarity to the mineral's most similar training spectrum (``Library``).
-    What its bands say is asked of the network alone (``explain``).
 
     Args:
         log_p: weight of the network; it and ``distance`` were fitted on specimens of another
@@ -185,19 +178,10 @@ class LibraryFMCNN(RobustFMCNN):
         batch_size=64,
         random_state=None,
     ):
-        self.log_p = log_p
-        self.distance = distance
-        super().__init__(
-            changes=changes,
-            filters=filters,
-            squeeze=squeeze,
-            expand1=expand1,
-            expand3=expand3,
-            learning_rate=learning_rate,
-            epochs=epochs,
-            batch_size=batch_size,
-            random_state=random_state,
-        )
+        self.log_p, self.distance = log_p, distance
+        size = {"filters": filters, "squeeze": squeeze, "expand1": expand1, "expand3": expand3}
+        how = {"learning_rate": learning_rate, "epochs": epochs, "batch_size": batch_size}
+        super().__init__(changes=changes, **size, **how, random_state=random_state)
 
     def fit(self, X, y) -> LibraryFMCNN:
         """Train on raw counts (n, points) and mineral names (n,)."""
@@ -214,3 +198,70 @@ class LibraryFMCNN(RobustFMCNN):
         similarity, _ = self.library_.similarity(X, low, high)
         log = self.log_p * np.log(np.clip(p, 1e-9, 1)) - self.distance * (1 - similarity) ** 2
         return softmax(log, axis=1)
+
+
+#: To add a pretrained network, give its files a name here, and its class.
+NETWORKS = {"fmcnn": FMCNNClassifier, "identify": RobustFMCNN}
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A kept network.
+
+    Attributes:
+        network: the fitted estimator.
+        held_out: a row per spectrum that it was not trained on: ``file``, ``mineral``,
+            ``predicted`` and its probability ``p``.
+        about: ``data`` (checksum), ``accuracy`` on the spectra held out, ``seed``, ``versions``.
+    """
+
+    network: FMCNNClassifier
+    held_out: pd.DataFrame
+    about: dict
+
+    def rows_held_out(self, spectra: Spectra) -> np.ndarray:
+        """Row positions of the spectra held out, of minerals that the network knows."""
+        known = spectra.meta["mineral"].isin(self.network.classes_)
+        return np.flatnonzero(known & spectra.meta["file"].isin(self.held_out["file"]))
+
+
+def load_pretrained(name: str = "fmcnn") -> Pretrained:
+    """A network of ``results/rruff``.
+
+    Raises:
+        ValueError: for an unknown name.
+        FileNotFoundError: with the command that makes it.
+        UserError: if its files do not belong together.
+    """
+    from .fmcnn import keras
+
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r} is not one of {', '.join(NETWORKS)}")
+    network, about_it = kept_files(name)
+    for path in (network, about_it):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"results/rruff/{path.name} is missing: `{results.made_by(name)}` makes it"
+            )
+    about = json.loads(about_it.read_text(encoding="utf-8"))
+    if about["sha256"] != sha256(network):
+        raise results.UserError(
+            f"results/rruff/{network.name} is not the network that {about_it.name} is about: get "
+            f"both from the repository again, or make them with `{results.made_by(name)}`"
+        )
+    classifier = NETWORKS[name](**about.pop("settings"))
+    classifier.model_ = keras.saving.load_model(network)
+    classifier.classes_ = np.array(about.pop("minerals"))
+    classifier.n_features_in_ = classifier.model_.input.shape[1]
+    classifier.n_epochs_ = about.pop("epochs")
+    return Pretrained(classifier, results.read(f"{name}_held_out"), about)
+
+
+def kept_files(name: str) -> tuple[Path, Path]:
+    """The Keras file of a network, and the file that says what it was made from."""
+    return results.TABLES / f"{name}.keras", results.TABLES / f"{name}.json"
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
