@@ -33,7 +33,7 @@ MODEL_STYLES = {
     "KNN": (PALETTE[5], "^"),
     "RF": (PALETTE[1], "D"),
     "LDA": (PALETTE[2], "v"),
-    "FMCNN + library": (PALETTE[4], "P"),
+    "FMCNN + library": (PALETTE[6], "P"),
 }
 #: Where a figure's legend stands: below all axes, off the data.
 BELOW = {"loc": "outside lower center", "fontsize": 10}

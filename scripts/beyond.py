@@ -129,6 +129,9 @@ def composition(archive: str) -> None:
         mineral, specimen = name.split("__")[:2]
         chemistry[mineral, specimen.split("-")[0]] = scan.header.get("MEASURED CHEMISTRY", "")
     tests = results.read("predictions_specimen")
+    better = results.read("beyond_predictions").query("protocol == 'specimen'")
+    better = better.rename(columns={"predicted": BETTER})[["repeat", "file", BETTER]]
+    tests = tests.merge(better, how="left", on=["repeat", "file"], validate="one_to_one")
     place = tests["file"].str.split("__", expand=True)
     tests["specimen"] = place[1].str.split("-").str[0]
     rows = []
@@ -142,7 +145,7 @@ def composition(archive: str) -> None:
                     row |= {"specimen": specimen, "ratio": pair.ratio, "border": pair.border}
                     row["value"] = round(pd.DataFrame([atoms]).eval(pair.ratio)[0], 4)
                     row["tests"] = len(own)
-                    for model in ("FMCNN", "LDA tuned"):
+                    for model in ("FMCNN", "LDA tuned", BETTER):
                         row[model] = round((own[model] == other).mean(), 4)
                     rows.append(row)
     results.write(pd.DataFrame(rows), "beyond_composition.csv")

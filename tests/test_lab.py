@@ -21,7 +21,7 @@ pytestmark = [
         CHROMIUM is None, reason="no chromium on this machine (apt install chromium)"
     ),
 ]
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("0*.ipynb"))
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 #: Screenshots, to be looked at.
 SHOTS = ROOT / "build" / "lab"
 SPECTRUM = ROOT / "notebooks" / "exercises" / "source" / "08_unknown" / "unknown_4.txt"
@@ -46,6 +46,7 @@ def lab(tmp_path_factory):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
     command += [f"--port={port}", "--IdentityProvider.token=", f"--notebook-dir={root}"]
+    command += ["--LabApp.expose_app_in_browser=True"]  # so that the test can look into it
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     settings = {"JUPYTERLAB_SETTINGS_DIR": str(root / "settings"), "PATH": path}
     server = subprocess.Popen(
@@ -85,20 +86,28 @@ def opened(page, lab, path):
     """The page, with a notebook open and its kernel ready."""
     page.goto(f"{lab}/lab/tree/{path}?reset")
     page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
-    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
+    page.wait_for_function(CONNECTED, timeout=90_000)
+
+
+#: In JupyterLab: has the open notebook a kernel that waits for work?
+CONNECTED = """() => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel;
+  return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+#: In JupyterLab: has each code cell of the open notebook a number, or is there an error?
+ALL_RUN = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells;
+  const code = cells.filter(c => c.cell_type === "code" && c.getSource().trim());
+  const failed = code.some(c => c.getOutputs().some(o => o.output_type === "error"));
+  return failed || code.every(c => c.execution_count);
+}"""
 
 
 def run_all(page, lab, path):
     """Choose Run All Cells, wait for the last one, and give back what JupyterLab saves."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    idle = 0
-    for _ in range(600):  # between two cells a kernel is idle, too, but not for so long
-        page.wait_for_timeout(500)
-        (session,) = [s for s in ask(lab, "sessions") if s["path"] == path]
-        idle = idle + 1 if session["kernel"]["execution_state"] == "idle" else 0
-        if idle == 10:
-            break
+    page.wait_for_function(ALL_RUN, timeout=300_000, polling=500)
     page.keyboard.press("Control+s")
     page.wait_for_timeout(2000)
     return ask(lab, f"contents/{path}?content=1")["content"]["cells"]
