@@ -31,7 +31,7 @@ identify: $(STAMP)  ## name the minerals of spectra: build/identify.html  FILES=
 	@$(COMMAND) identify $(FILES) --html build/identify.html --csv build/identify.csv
 
 paper: $(STAMP)  ## the full protocol on RRUFF, tables and figures: hours  [DATA= REPEATS= JOBS= SCHEDULER=]
-	@$(COMMAND) paper $(DATA_OPTION) $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
+	@$(IN_VENV) scripts/paper.py $(DATA_OPTION) $(if $(REPEATS),--repeats $(REPEATS)) $(FITS)
 
 site: $(STAMP)  ## pages of the committed notebooks: build/site/index.html
 	@$(COMMAND) site
@@ -42,8 +42,8 @@ sweep: $(STAMP)  ## a notebook for many values  FILE=notebooks/sweeps/width.yaml
 notebooks: $(STAMP)  ## refresh the committed outputs
 	@$(COMMAND) notebooks
 
-figures: $(STAMP)  ## draw figures/ from results/rruff  [DATA=]
-	@$(COMMAND) figures $(DATA_OPTION)
+figures: $(STAMP)  ## figures/ and the README's tables, from results/rruff  [DATA=]
+	@$(IN_VENV) scripts/figures.py $(DATA_OPTION)
 
 search: $(STAMP)  ## what the paper leaves open: hours  [DATA= JOBS= SCHEDULER=]
 	@$(IN_VENV) scripts/search.py $(DATA_OPTION) $(FITS)

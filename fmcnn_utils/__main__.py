@@ -22,55 +22,6 @@ def reproduce(args) -> int:
     return _run_all(values, BUILD / "reproduce")
 
 
-def paper(args) -> int:
-    """Run the full protocol on the RRUFF archive, then the notebooks: build/paper/index.html.
-
-    Writes results/rruff, figures/ and the README's table. It takes hours, and may be stopped at
-    any time: the next run goes on where it was. With names of notebooks, only these are run.
-    """
-    from . import data, notebooks, report, scoreboard
-    from .evaluation import protocol
-
-    own = {"DATA": args.data, "PROFILE": "full", "SEED": str(protocol.SEED)}
-    own["REPEATS"] = str(args.repeats)
-    given = dict(args.parameter)
-    for name in own.keys() & given.keys():
-        raise UserError(f"-p {name} is not for paper, which sets it: see --data and --repeats")
-    values = notebooks.assign(notebooks.find(args.notebooks), given, own)
-    spectra = data.load_archive(args.data)
-    if not args.notebooks:
-        data.paper_rule(data.curation.cut_to_manifest(spectra)[0])  # enough, or refuse now
-        protocol.run(spectra, args.repeats, n_jobs=args.jobs, scheduler=args.scheduler)
-        _write_tables(spectra, args.data, args.jobs)
-        scoreboard.update_readme()
-        report.draw_figures(spectra)
-    return _run_all(values, BUILD / "paper")
-
-
-def _write_tables(spectra, source: str, n_jobs: int) -> None:
-    """The tables of notebooks 01, 05 and 06."""
-    from . import data, explain, models, results
-
-    path = data.rruff.fetch() if source == "rruff" else source
-    whole, unreadable, raw, _ = data.rruff.read(path)
-    results.write(data.curation.reconcile(whole, raw, len(unreadable)), "reconciliation.csv")
-    results.write(data.curation.variants(whole), "variants.csv")
-    results.write(explain.run(spectra, n_jobs=n_jobs).round(4), "attribution.csv")
-    curated, pretrained = data.paper_rule(spectra), models.load_pretrained()
-    explained = curated, pretrained.rows_held_out(curated)
-    untrained = explain.untrained(pretrained.network, *explained, draws=40)
-    results.write(untrained.round(4), "deconvolution.csv")
-    results.write(explain.band_agreement(pretrained.network, *explained).round(3), "bands.csv")
-
-
-def figures(args) -> int:
-    """Draw figures/ from results/rruff and the archive's spectra."""
-    from . import data, report
-
-    report.draw_figures(data.load_archive(args.data))
-    return 0
-
-
 def site(args) -> int:
     """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
     from . import data, notebooks
@@ -208,23 +159,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m fmcnn_utils", description=about)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     named = {"notebooks": refresh}
-    named |= {f.__name__: f for f in (reproduce, paper, identify, score, sweep, figures, site)}
+    named |= {f.__name__: f for f in (reproduce, identify, score, sweep, site)}
     of = {}
     for name, function in named.items():
         text = function.__doc__
         of[name] = commands.add_parser(name, help=text.splitlines()[0], description=text)
         of[name].set_defaults(run=function)
-    for name in ("reproduce", "paper", "notebooks"):
+    for name in ("reproduce", "notebooks"):
         text = "only these, e.g. 03 (default: all)"
         of[name].add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=text)
     of["reproduce"].add_argument("--data", help="atlas (default), rruff, or a path")
-    for name in ("paper", "figures"):
-        text = "rruff (default), or the path of an archive"
-        of[name].add_argument("--data", default="rruff", help=text)
     pair = {"dest": "parameter", "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
-    for name in ("reproduce", "paper"):
-        text = "a parameter of a notebook; may be repeated"
-        of[name].add_argument("-p", nargs=2, help=text, **pair)
+    text = "a parameter of a notebook; may be repeated"
+    of["reproduce"].add_argument("-p", nargs=2, help=text, **pair)
     # argparse's own usage puts NOTEBOOK behind -p, which would take it for a value.
     use = "python -m fmcnn_utils sweep {} [--data DATA] [--jobs JOBS] [--scheduler SCHEDULER]"
     texts = "FILE.yaml", "NOTEBOOK -p NAME VALUE ... [-p ...]"
@@ -234,10 +181,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     of["sweep"].add_argument("--data", help="atlas, rruff, or a path, for all runs")
     kept = "write its numbers into results/sweeps, too: notebook 07 reads them"
     of["sweep"].add_argument("--keep", action="store_true", help=kept)
-    of["paper"].add_argument("--repeats", type=int, choices=range(1, 11), default=10)
-    for name in ("paper", "sweep"):
-        of[name].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
-        of[name].add_argument("--scheduler", help="address of a Dask cluster to run on")
+    of["sweep"].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
+    of["sweep"].add_argument("--scheduler", help="address of a Dask cluster to run on")
     of["score"].add_argument("predictions", metavar="FILE.csv")
     of["score"].add_argument("--split", choices=("specimen", "random"), default="specimen")
     of["score"].add_argument("--name", default="yours", help="of the model, in the table")

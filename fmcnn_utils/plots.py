@@ -1,6 +1,6 @@
 """The style of the figures, and the figures that are kept in ``figures/`` and shown in notebooks.
 
-Each function draws from tables and arrays, and returns a matplotlib figure; ``report.draw_figures``
+Each function draws from tables and arrays, and returns a matplotlib figure; ``scripts/figures.py``
 makes the kept ones.
 """
 
@@ -84,12 +84,6 @@ def show(fig: Figure | bytes, number: str, caption: str) -> None:
     display({"text/html": html, "text/plain": f"Figure {number}. {caption}"}, raw=True)
 
 
-def keep(fig: Figure, name: str) -> None:
-    """Write ``figures/NAME.png``, and close the figure."""
-    with results.atomic_write(results.FIGURES / f"{name}.png") as part:
-        part.write_bytes(png(fig))
-
-
 def show_kept(name: str, number: str, caption: str) -> None:
     """Display ``figures/NAME.png``, made from the RRUFF archive by a documented command.
 
@@ -131,50 +125,6 @@ def variation(spectra: Spectra, mineral: str) -> Figure:
     bottom.plot(spectra.grid, middle, label="median")
     bottom.set(xlabel=SHIFT, ylabel=SCALED)
     bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
-    return fig
-
-
-def reconstruction(real: Spectra, rebuilt: Spectra, r2) -> Figure:
-    """The best, the median and the worst of rebuilt spectra, over the real ones.
-
-    Args:
-        real: the spectra of an archive.
-        rebuilt: the same ones from the atlas, in the same order.
-        r2: share of each one's variance that is explained, (n,).
-    """
-    order = np.argsort(r2)
-    rows = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
-    fig, axes = plt.subplots(3, 1, figsize=(9, 7.5), sharex=True)
-    for ax, (which, row) in zip(axes, rows.items(), strict=True):
-        for spectra, line, colour in ((real, "-", "0.6"), (rebuilt, "--", PALETTE[4])):
-            scaled = normalise(spectra.X[row])
-            ax.plot(spectra.grid, scaled, line, color=colour, label=spectra.source)
-        ax.set(ylabel=SCALED)
-        ax.set_title(f"{which}: {real.meta['mineral'][row]}, R² = {r2[row]:.4f}", fontsize=10)
-    axes[0].legend()
-    axes[-1].set_xlabel(SHIFT)
-    return fig
-
-
-def medians(spectra: Spectra, pairs, labels: dict[str, str]) -> Figure:
-    """Median spectra of four pairs of minerals, laid over each other.
-
-    Args:
-        spectra: all spectra.
-        pairs: pairs of mineral names.
-        labels: what to write behind the name of each mineral, such as its formula.
-    """
-    fig, axes = plt.subplots(2, 2, figsize=(9, 6.4), sharex=True, layout="constrained")
-    for ax, pair in zip(axes.flat, pairs, strict=False):
-        for mineral, line, colour in zip(pair, ("-", "--"), PALETTE[:5:4], strict=True):
-            own = normalise(spectra.X[spectra.minerals == mineral])
-            label = f"{mineral} ({len(own)}), {labels[mineral]}"
-            ax.plot(spectra.grid, np.median(own, axis=0), line, color=colour, label=label)
-        ax.set(ylim=(0, 1.02), yticks=[0, 0.5, 1])
-        ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(-0.02, 0.98))
-    plt.setp(axes[1], xlabel=SHIFT)
-    plt.setp(axes[:, 0], ylabel="Median, scaled to 0…1")
-    fig.suptitle(spectra.source)
     return fig
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from . import data, explain, models, paper, plots, results
+from . import data, paper, results
 from .data import chemistry
 from .evaluation import compare, protocol
 
@@ -52,31 +52,6 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     for title, (summary, name) in columns.items():
         table[title] = [mean_and_sd(summary, name(model)) for model in table.index]
     return table
-
-
-def markdown(scores: pd.DataFrame) -> str:
-    """``table_1`` as Markdown, with a line that says what it was made from."""
-    table = table_1(scores).reset_index()
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in table.itertuples(index=False)]
-    repeats = scores["repeat"].nunique()
-    first = scores[(scores["model"] == "FMCNN") & (scores["repeat"] == 0)]
-    sizes = first.groupby("protocol")["n_test"].sum()
-    minerals = scores.groupby("protocol")["n_classes"].max()
-    hours = scores["seconds"].sum() / 3600
-    what = f"mean ± standard deviation over {repeats} repeats" if repeats > 1 else "one repeat"
-    lines += [
-        "",
-        f"Accuracy on RRUFF, {what}; {len(scores):,} fits, {hours:.1f} hours of one core. "
-        f"Random: stratified 10-fold, {sizes['random']:,} spectra of {minerals['random']} "
-        f"minerals. Specimen: 5-fold, no RRUFF ID on both sides, {sizes['specimen']:,} spectra "
-        f"of {minerals['specimen']} minerals. The paper's settings are run on min–max scaled "
-        "spectra, and at random on raw counts, too: the paper does not name its scaling. Tuned: "
-        "scaling and settings by a search. FMCNN's own, which the paper leaves open, come from "
-        "that search in every column. Derived: from the gains that the paper's text states, in "
-        "points or as ratios. FMCNN + library: a larger network and a library search, notebook 10.",
-    ]
-    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- tables behind figures
@@ -182,37 +157,3 @@ def error_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 # ---------------------------------------------------------------- the kept figures
-
-
-def draw_figures(spectra: data.Spectra) -> None:
-    """Write all of ``figures/`` from the kept tables, the kept network and the whole archive."""
-    plots.style()
-    curated, history = data.paper_rule(spectra), results.read("fmcnn_history")
-    taken = int(history["epoch"][history["val_loss"].idxmin()])
-    formula = curated.meta.groupby("mineral")["formula"].first()
-    pairs = confused_pairs(formula).query("protocol == 'random'")["pair"].head(4)
-    of_2019, _ = data.curation.cut_to_manifest(spectra)
-    rows = of_2019.meta["spectrum"].to_numpy()
-    rebuilt, r2 = data.load("atlas").take(rows), results.read("atlas_r2")["r2"].to_numpy()[rows]
-    kept = {
-        "class_sizes": plots.class_sizes(curated),
-        "figure_1_albite": plots.variation(curated, paper.FIGURE_1_MINERAL),
-        "atlas_against_rruff": plots.reconstruction(of_2019, rebuilt, r2),
-        "training_curves": plots.training_curves(history, taken, "RRUFF"),
-        "confused_pairs": plots.medians(curated, pairs, formula.map(chemistry.readable)),
-        "splits": plots.errors(error_table(results.read("scores"))),
-        "faithfulness": plots.test_results(
-            results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
-        ),
-    }
-    # Figure 5: the kept network's signals, on medoids held out
-    pre, minerals = models.load_pretrained(), list(paper.FIGURE_5_MINERALS)
-    known = pre.rows_held_out(curated)
-    X = curated.X[[data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]]
-    x, signal = pre.network.as_input(X)[..., 0], explain.deconvolve(pre.network, X)
-    labels = ["√ spectrum", "returned from pool"]
-    source = f"network trained on RRUFF · spectra: {curated.source}"
-    figure = plots.returned_signals(curated.grid, x, signal, minerals, labels, source)
-    kept["figure_5_deconvolution"] = figure
-    for name, figure in kept.items():
-        plots.keep(figure, name)

@@ -10,7 +10,6 @@ import pandas as pd
 from . import paper, report, results
 from .evaluation import protocol
 
-README = results.ROOT / "README.md"
 COLUMNS = ["about", "claim", "where", "measured", "verdict", "notebook"]
 
 
@@ -43,37 +42,6 @@ def markdown(folder: str = "notebooks/") -> str:
         link = f"[{row.notebook}]({folder}{path.name})"
         lines.append(f"| {row.claim}{where} | {row.measured} | **{row.verdict}** | {link} |")
     return "\n".join(lines)
-
-
-def update_readme() -> None:
-    """Write the scoreboard and Table I into the README, each between its two marks.
-
-    Raises:
-        UserError: if they are not there once each, in this order.
-    """
-    text = README.read_text(encoding="utf-8")
-    for name, body in blocks().items():
-        start, end = marks(name)
-        before, _, rest = text.partition(start)
-        _, found, after = rest.partition(end)
-        if not found or start in after or end in before + after:
-            raise results.UserError(
-                f"{README.name} needs the lines `{start}` and `{end}` once each, in this order, to "
-                "show the results: put them in and run the command again"
-            )
-        text = f"{before}{start}\n{body}\n{end}{after}"
-    results.write_text(README, text)
-
-
-def blocks() -> dict[str, str]:
-    """What the README shows of the kept tables, in Markdown."""
-    scores = pd.concat([results.read("scores"), results.read("beyond_scores")])
-    return {"scoreboard": markdown(), "results": report.markdown(scores)}
-
-
-def marks(name: str) -> tuple[str, str]:
-    """The lines of the README above and below such a block."""
-    return f"<!-- {name}: written by `make paper` -->", f"<!-- end of {name} -->"
 
 
 def _data() -> list[tuple]:

@@ -4,6 +4,7 @@ import pytest
 
 from fmcnn_utils import paper, results
 from fmcnn_utils.data import GRID, Spectra, curation, paper_rule, rruff, specimen_rule
+from scripts.paper import variants
 
 
 def made(minerals, specimens, confirmed) -> Spectra:
@@ -56,7 +57,7 @@ def test_reconcile_starts_from_every_file_and_ends_with_the_paper_rule(spectra):
 
 
 def test_variants_hold_the_rule_in_use_and_the_closest_first(spectra):
-    table = curation.variants(spectra)
+    table = variants(spectra)
     (usual,) = table[table["deviations"] == 0].to_dict("records")
     assert (usual["spectra"], usual["minerals"]) == (5, 2)
     assert usual["distance"] == pytest.approx(2 - 5 / 3284 - 2 / 196)
@@ -134,7 +135,7 @@ def test_the_counts_of_2019(real):
 
 
 def test_no_variant_gives_the_papers_counts(real):
-    table = curation.variants(real)
+    table = variants(real)
     assert table["distance"].min() > 0
     closest = table.loc[0, ["at least", "range", "deviations", "spectra", "minerals"]]
     assert closest.tolist() == ["2 spectra", "from 160", 1, 3278, 195]

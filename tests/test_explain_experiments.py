@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from fmcnn_utils import data, explain, models, results
-from fmcnn_utils.explain import experiments, metrics
+from fmcnn_utils.explain import metrics
+from scripts import explanations
 
 SMALL = models.FMCNNClassifier(
     filters=6, expand1=6, expand3=6, batch_size=32, epochs=4, refit=False, random_state=0
@@ -54,7 +55,7 @@ def test_what_takes_the_place_of_a_deleted_region():
 def test_precision_by_hand():
     importance = on_regions([range(20), range(20), range(20)])  # highlighted are the last two
     row, point = np.array([0, 0, 1, 1]), np.array([399, 10, 365, 380])
-    found = metrics.precision(importance, row, point)
+    found = explanations.precision(importance, row, point)
     assert found[:2].tolist() == [0.5, 1.0]
     assert np.isnan(found[2])  # no peaks
 
@@ -70,28 +71,28 @@ def test_rank_correlation():
 
 def test_importance_at_and_between_peaks_by_hand():
     row, point = np.array([0, 0, 1]), np.array([0, 5, 3])
-    near = metrics.near_peaks(row, point, (2, 6), 1)
+    near = explanations.near_peaks(row, point, (2, 6), 1)
     assert near.astype(int).tolist() == [[1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 1, 0]]
     importance = np.array([[6.0] * 6 + [0] * 21 + [-1, 2], [4.0, *[0] * 28]])
-    assert metrics.at_peaks(importance, row, point).tolist() == [6, 36 / 11, 4 / 9]
-    assert metrics.between_peaks(importance, row, point).tolist() == [1 / 6, 0]
+    assert explanations.at_peaks(importance, row, point).tolist() == [6, 36 / 11, 4 / 9]
+    assert explanations.between_peaks(importance, row, point).tolist() == [1 / 6, 0]
 
 
 def test_distinctive_peaks_by_hand(monkeypatch):
-    monkeypatch.setattr(experiments, "RIVALS", 1)
+    monkeypatch.setattr(explanations, "RIVALS", 1)
     y_train = np.array(["A", "B", "C", "C", "D"])
     X_train = np.array([[1.0, 0, 0], [0, 1, 0], [0.9, 0.1, 0], [0.9, 0.1, 0], [0, 0, 1]])
     present = np.zeros((5, 3), dtype=bool)
     present[[2, 3, 3], [1, 1, 2]] = True  # the rival, C, has a peak at point 1, and half a one at 2
     row, point, x = np.zeros(3, dtype=int), np.arange(3), np.array([[5.0, 1, 0]])
-    found = experiments._distinctive(row, point, x, np.array(["A"]), X_train, y_train, present)
+    found = explanations._distinctive(row, point, x, np.array(["A"]), X_train, y_train, present)
     assert found.tolist() == [True, False, False]
 
 
 def test_preference_for_distinctive_peaks_of_equal_height():
     height, distinct = np.array([1.0, 1.09, 5, 1]), np.array([True, False, False, False])
     value = np.array([2.0, 1, 9, 2])  # beats one, ties one; the high one is left out
-    found = metrics.preference(value, height, np.zeros(4, dtype=int), distinct, 2)
+    found = explanations.preference(value, height, np.zeros(4, dtype=int), distinct, 2)
     assert found[0] == 0.75
     assert np.isnan(found[1])
 
@@ -124,13 +125,13 @@ def trained(few):
 
 def only(monkeypatch, *methods):
     """The others take long to start."""
-    monkeypatch.setattr(experiments, "METHODS", methods)
+    monkeypatch.setattr(explanations, "METHODS", methods)
 
 
 def test_good_methods_find_the_inserted_peak(few, monkeypatch):
     only(monkeypatch, "occlusion", "gradient × input", "spectrum")
     order = np.random.default_rng(0).permutation(len(few))
-    rows = experiments._inserted(SMALL, np.tile(few.X[order[60:]], (3, 1)), few.X[order[:60]], 0)
+    rows = explanations._inserted(SMALL, np.tile(few.X[order[60:]], (3, 1)), few.X[order[:60]], 0)
     found = {(method, test): np.mean(values) for method, test, _, values in rows}
     assert found["(control)", "accuracy on inserted peaks"] > 0.9
     assert found["occlusion", "inserted peak hit rate"] > 0.7
@@ -142,8 +143,8 @@ def test_good_methods_find_the_inserted_peak(few, monkeypatch):
 def test_a_new_softmax_cannot_change_the_deconvolution(few, trained, monkeypatch):
     only(monkeypatch, "deconvolution", "gradient", "spectrum")
     test = few.take(np.arange(8))
-    maps = experiments._explanations(trained, test.X, test.minerals, 0)
-    rows = experiments._reinitialised(trained, test, test.minerals, maps, seed=0)
+    maps = explanations._explanations(trained, test.X, test.minerals, 0)
+    rows = explanations._reinitialised(trained, test, test.minerals, maps, seed=0)
     found = {(method, test): np.mean(values) for method, test, _, values in rows}
     assert found["deconvolution", "softmax re-initialised"] == pytest.approx(1)
     assert found["gradient", "softmax re-initialised"] < 0.9
@@ -163,7 +164,7 @@ def test_only_the_peak_that_the_network_uses_is_missed():
     network.classes_ = np.array(["A", "B"])
     X, row, point = np.zeros((1, 60), dtype=np.float32), np.array([0, 0]), np.array([10, 40])
     X[0, point] = 1, 2
-    lost = experiments._lost(network, X, np.array(["A"]), row, point, "zero-filled")
+    lost = explanations._lost(network, X, np.array(["A"]), row, point, "zero-filled")
     # Without the peak at 10 both classes are as likely: log p falls from log σ(3) to log ½.
     assert lost == pytest.approx([np.log(2 / (1 + np.exp(-3))), 0], abs=1e-6)
 
@@ -201,11 +202,11 @@ def test_a_run_is_tidy_resumable_and_repeats(few, tmp_path, monkeypatch):
         "CHECKED": 10,
         "DRAWS": 1,
     }.items():
-        monkeypatch.setattr(experiments, name, fewer)
-    monkeypatch.setattr(experiments, "cache_folder", lambda: tmp_path)
+        monkeypatch.setattr(explanations, name, fewer)
+    monkeypatch.setattr(explanations, "cache_folder", lambda: tmp_path)
     options = {"network": SMALL, "n_folds": 1, "n_jobs": 1}
-    table = explain.run(few, **options)
-    pd.testing.assert_frame_equal(explain.run(few, cache=False, **options), table)
+    table = explanations.run(few, **options)
+    pd.testing.assert_frame_equal(explanations.run(few, cache=False, **options), table)
     assert list(table) == ["method", "test", "fold", "value", "sd_minerals"]
     assert not table.duplicated(["method", "test", "fold"]).any()
     value = table.set_index(["method", "test"])["value"]
@@ -219,23 +220,23 @@ def test_a_run_is_tidy_resumable_and_repeats(few, tmp_path, monkeypatch):
     def stopped(*arguments):
         raise InterruptedError
 
-    monkeypatch.setattr(experiments, "_fold", stopped)
-    pd.testing.assert_frame_equal(explain.run(few, **options), table)
+    monkeypatch.setattr(explanations, "_fold", stopped)
+    pd.testing.assert_frame_equal(explanations.run(few, **options), table)
     for change in ({"network": models.FMCNNClassifier()}, {"n_folds": 2}):
         with pytest.raises(InterruptedError):  # no old fold is taken for a new one
-            explain.run(few, **options | change)
+            explanations.run(few, **options | change)
 
 
 def test_impossible_requests(few):
     with pytest.raises(ValueError, match="draws=0: give"):
         explain.untrained(SMALL, few, [0], draws=0)
     with pytest.raises(results.UserError, match="keeps 1"):
-        explain.run(few.take(few.minerals == few.minerals[0]))
+        explanations.run(few.take(few.minerals == few.minerals[0]))
 
 
 def test_peaks_are_those_of_the_same_spectra(few):
     curated = data.paper_rule(data.curation.cut_to_manifest(few)[0])
-    peaks = experiments._peaks(curated)
+    peaks = explanations._peaks(curated)
     strong = peaks[peaks["strong"]]
     assert strong["row"].nunique() == len(curated)
     highest = curated.X.argmax(axis=1)

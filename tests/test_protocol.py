@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fmcnn_utils import data, plots, report, results
+from fmcnn_utils import data, plots, results
 from fmcnn_utils.data import GRID, Spectra
 from fmcnn_utils.evaluation import cross_validate, protocol
 from fmcnn_utils.models import baseline
+from scripts import figures, paper
 
 
 def few_spectra():
@@ -32,7 +33,7 @@ def small(monkeypatch, tmp_path):
 
 
 def test_run_keeps_scores_predictions_splits_and_confusions(small):
-    scores = protocol.run(few_spectra(), n_repeats=2, n_jobs=1, cache=False, quiet=True)
+    scores = paper.run(few_spectra(), n_repeats=2, n_jobs=1, cache=False, quiet=True)
     assert len(scores) == 2 * 2 * (10 + 5)
     stored = results.read("scores")
     assert stored["accuracy"].tolist() == scores["accuracy"].round(5).tolist()
@@ -50,14 +51,14 @@ def test_nothing_is_kept_of_a_run_that_stops_half_way(small):
     spectra = few_spectra()
     broken = data.Spectra(spectra.X * np.nan, spectra.meta, spectra.grid, spectra.source)
     with pytest.raises(ValueError, match="NaN"):
-        protocol.run(broken, n_repeats=1, n_jobs=1, cache=False, quiet=True)
+        paper.run(broken, n_repeats=1, n_jobs=1, cache=False, quiet=True)
     assert list(small.iterdir()) == []
 
 
 def test_table_1_of_one_repeat_counts_its_minerals(small):
-    scores = protocol.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
+    scores = paper.run(few_spectra(), n_repeats=1, n_jobs=1, cache=False, quiet=True)
     scores["best_epoch_accuracy"] = scores["epochs"] = 1.0
-    text = report.markdown(scores)
+    text = figures.table_1(scores)
     assert "one repeat; 30 fits" in text
     assert text.count("72 spectra of 6 minerals") == 2
     assert not {"nan", "±", "209"} & set(text.split())
@@ -74,7 +75,7 @@ def test_a_missing_table_or_figure_is_named_with_the_command_that_makes_it(small
 
 def test_a_figure_is_kept_whole_in_a_folder_made_for_it(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "FIGURES", tmp_path / "new")
-    plots.keep(plots.plt.figure(figsize=(1, 1)), "one")
+    figures.keep(plots.plt.figure(figsize=(1, 1)), "one")
     (file,) = (tmp_path / "new").iterdir()
     assert file.name == "one.png"
     assert file.read_bytes().startswith(b"\x89PNG")
@@ -103,7 +104,7 @@ def test_summary_and_confusions_by_hand():
     predictions = pd.DataFrame(
         {"protocol": "random", "model": "SVM", "true": list("aaab"), "predicted": list("abba")}
     )
-    table = protocol.confusions(predictions)
+    table = paper.confusions(predictions)
     assert table[["true", "predicted", "times"]].to_numpy().tolist() == [
         ["a", "b", 2],
         ["b", "a", 1],
@@ -150,5 +151,5 @@ def test_one_fit_on_the_archive_gives_the_kept_accuracy_again(real, model):
 def test_all_kept_figures_are_drawn_anew_from_the_kept_tables(real, monkeypatch, tmp_path):
     committed = sorted(path.name for path in results.FIGURES.iterdir())
     monkeypatch.setattr(results, "FIGURES", tmp_path)
-    report.draw_figures(real)
+    figures.draw_figures(real)
     assert sorted(path.name for path in tmp_path.iterdir()) == committed

@@ -87,10 +87,9 @@ def test_path_of_an_archive_is_made_absolute(notebook, monkeypatch):
         ("MINERALS", "Quartz", "MINERALS = Quartz is not of the type list"),
     ],
 )
-@pytest.mark.parametrize("command", ["reproduce", "paper", "sweep 01"])
+@pytest.mark.parametrize("command", ["reproduce", "sweep 01"])
 def test_refused_in_one_sentence_before_anything_runs(notebook, command, name, text, said):
-    fixed = command == "paper" and name in ("DATA", "PROFILE", "SEED")
-    with pytest.raises(UserError, match=f"-p {name} is not for paper" if fixed else said) as told:
+    with pytest.raises(UserError, match=said) as told:
         commands.main([*command.split(), "-p", name, text])
     assert "\n" not in str(told.value)
     assert not commands.BUILD.exists()
@@ -99,14 +98,11 @@ def test_refused_in_one_sentence_before_anything_runs(notebook, command, name, t
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["paper", "--data", "atlas"], "atlas is not the RRUFF archive"),
-        (["figures", "--data", "atlas"], "atlas is not the RRUFF archive"),
-        (["paper", "--data", "no.zip"], "'no.zip' is no source of spectra: give atlas, rruff"),
         (["reproduce", "77"], "a name that starts with '77'; there are: 00_start_here"),
         (["sweep", "0", "-p", "SEED", "1"], "'0' begins more than one notebook's name"),
         (["sweep", "no.yaml"], "no.yaml: No such file or directory"),
         (["sweep", "no.yaml", "-p", "SEED", "1"], "-p is for a notebook"),
-        (["paper", "--jobs", "0"], "0 is less than 1"),
+        (["sweep", "03", "--jobs", "0"], "0 is less than 1"),
         (["reprodcue"], "invalid choice: 'reprodcue'"),
     ],
 )

@@ -1,37 +1,38 @@
 import pytest
 
 from fmcnn_utils import results, scoreboard
+from scripts import figures
 
 
 @pytest.fixture
 def readme(tmp_path, monkeypatch):
     """An empty file in the place of the README; with a block of two lines to show in it."""
-    monkeypatch.setattr(scoreboard, "README", tmp_path / "README.md")
-    monkeypatch.setattr(scoreboard, "blocks", lambda: {"one": "first", "two": "second"})
-    return scoreboard.README
+    monkeypatch.setattr(figures, "README", tmp_path / "README.md")
+    monkeypatch.setattr(figures, "blocks", lambda: {"one": "first", "two": "second"})
+    return figures.README
 
 
 def test_blocks_are_put_between_their_marks(readme):
-    (one, end_one), (two, end_two) = map(scoreboard.marks, ("one", "two"))
+    (one, end_one), (two, end_two) = map(figures.marks, ("one", "two"))
     readme.write_text(f"a\n{one}\nold\n{end_one}\nb\n{two}{end_two}\nc\n", encoding="utf-8")
-    scoreboard.update_readme()
+    figures.update_readme()
     new = f"a\n{one}\nfirst\n{end_one}\nb\n{two}\nsecond\n{end_two}\nc\n"
     assert readme.read_text(encoding="utf-8") == new
 
 
 @pytest.mark.parametrize("order", [[], [1, 0], [0, 1, 0, 1], [0]])
 def test_readme_without_its_marks_is_refused(readme, order):
-    text = "".join(scoreboard.marks("one")[i] for i in order) + "".join(scoreboard.marks("two"))
+    text = "".join(figures.marks("one")[i] for i in order) + "".join(figures.marks("two"))
     readme.write_text(text, encoding="utf-8")
     with pytest.raises(results.UserError, match="once each, in this order"):
-        scoreboard.update_readme()
+        figures.update_readme()
     assert readme.read_text(encoding="utf-8") == text
 
 
 def test_every_number_of_the_readme_follows_from_the_kept_tables():
-    text = scoreboard.README.read_text(encoding="utf-8")
-    for name, body in scoreboard.blocks().items():
-        start, end = scoreboard.marks(name)
+    text = figures.README.read_text(encoding="utf-8")
+    for name, body in figures.blocks().items():
+        start, end = figures.marks(name)
         assert text.partition(start)[2].partition(end)[0].strip() == body
 
 

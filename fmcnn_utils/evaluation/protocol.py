@@ -11,9 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .. import data, paper, results
+from .. import data, paper
 from ..models import FMCNNClassifier, baseline
-from . import cross_validation
 
 SEED = 0
 REPEATS = paper.REPEATS
@@ -68,54 +67,6 @@ def plan(spectra: data.Spectra, protocol: str, n_repeats: int, seed: int = SEED)
     curated = data.specimen_rule(spectra)
     specimens = curated.meta["specimen"].to_numpy()
     return curated, data.by_specimen(curated.minerals, specimens, 5, n_repeats, seed)
-
-
-def run(spectra: data.Spectra, n_repeats: int = REPEATS, **how) -> pd.DataFrame:
-    """All models, both protocols; writes ``results/rruff`` when all fits are done.
-
-    Kept are ``scores.csv`` (a row per fit), ``predictions_PROTOCOL.csv.gz`` (a row per repeat and
-    test spectrum, a column per model), ``splits_PROTOCOL.csv.gz`` (the fold that tests each file
-    in each repeat) and ``confusions.csv`` (how often one mineral was taken for another). The first
-    repeats are the same for any ``n_repeats``.
-
-    Args:
-        spectra: all of the archive.
-        n_repeats: number of repeats; the paper's ten.
-        how: passed on to ``cross_validate`` (``n_jobs``, ``scheduler``, ``cache``, ``quiet``).
-
-    Returns:
-        The scores.
-    """
-    plans = {kind: plan(spectra, kind, n_repeats) for kind in PROTOCOLS}
-    outcome = cross_validation.cross_validate(plans, MODELS, seed=SEED, **how)
-    tables = {}
-    for kind, predictions in outcome.predictions.groupby("protocol"):
-        place = ["repeat", "fold", "file", "true"]
-        wide = predictions.pivot(index=place, columns="model", values="predicted")
-        tables[f"predictions_{kind}.csv.gz"] = wide[list(MODELS)].reset_index()
-        tables[f"splits_{kind}.csv.gz"] = cross_validation.split_table(*plans[kind])
-    rounded = {"accuracy": 5, "macro_f1": 5, "top3": 5, "best_epoch_accuracy": 5}
-    tables["scores.csv"] = outcome.scores.round(rounded)
-    tables["confusions.csv"] = confusions(outcome.predictions)
-    for name, table in tables.items():  # all at the end: no table of this run beside an older one
-        results.write(table, name)
-    return outcome.scores
-
-
-def confusions(predictions: pd.DataFrame) -> pd.DataFrame:
-    """How often a mineral was taken for another, the most frequent first.
-
-    Returns:
-        ``protocol``, ``model``, ``true``, ``predicted``, ``times``, and ``share`` of the
-        mineral's tests.
-    """
-    by = ["protocol", "model", "true"]
-    tests = predictions.groupby(by).size().rename("tests")
-    wrong = predictions[predictions["true"] != predictions["predicted"]]
-    table = wrong.groupby([*by, "predicted"]).size().rename("times").reset_index()
-    table["share"] = (table["times"] / table.join(tests, on=by)["tests"]).round(4)
-    order = ["protocol", "model", "times", "true", "predicted"]
-    return table.sort_values(order, ascending=[True, True, False, True, True], ignore_index=True)
 
 
 def summary(scores: pd.DataFrame, protocol: str = "random") -> pd.DataFrame:

@@ -4,7 +4,7 @@
 ``deconvolve``          the paper's deconvolution network
 ``attribute``           importance of each point by one of ``METHODS``; ``centres`` of a layer
 ``metrics``             measures of whether an importance shows what the network uses
-``run``, ``summary``    all methods in all tests, on folds of the protocol
+``summary``             of the tests of all methods, which ``scripts/explanations.py`` runs
 ``never_trained``       a network with random weights; ``untrained`` compares deconvolutions
 ``band_agreement``      importance against the formulas' groups of atoms; ``highest_point``
 ``insert_peaks``        spectra in which the peak that decides is known
@@ -21,7 +21,6 @@ from .experiments import (
     highest_point,
     insert_peaks,
     never_trained,
-    run,
     summary,
     untrained,
 )

@@ -8,9 +8,6 @@ on ``data.GRID``.
 The axis is judged in regions of 20 cm⁻¹, which is about the width of a band with its flanks (the
 median peak of the atlas is 15 cm⁻¹ wide at half its height). A region's importance is the mean
 over its points.
-
-Peaks of n spectra are two arrays, one number per peak: ``row``, the spectrum (0 … n − 1), and
-``point``, its position on the axis.
 """
 
 from __future__ import annotations
@@ -18,15 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
-from scipy.ndimage import maximum_filter1d
 from scipy.stats import rankdata
 
 #: Length of a region; the axis is a whole number of them.
 REGION = 20
-#: Share of the regions that counts as highlighted, for every method alike: 7 of 68, which is as
-#: many as hold a strong peak in a usual spectrum.
-HIGHLIGHTED = 0.1
 #: Number of steps that deletion and insertion take, short ones first.
 STEPS = 18
 
@@ -113,63 +105,6 @@ def rank_correlation(importance: np.ndarray, other: np.ndarray) -> np.ndarray:
     """
     ranks = (rankdata(np.abs(part), axis=1) for part in (importance, other))
     return np.where(importance.any(axis=1), correlation(*ranks), np.nan)
-
-
-# ---------------------------------------------------------------- at peaks
-
-
-def near_peaks(row, point, shape: tuple[int, int], reach: int) -> np.ndarray:
-    """Whether a point is at most ``reach`` from a peak: bool of ``shape``, (n, points)."""
-    at = np.zeros(shape, dtype=bool)
-    at[row, point] = True
-    return maximum_filter1d(at, 2 * reach + 1, axis=1, mode="constant")
-
-
-def at_peaks(importance: np.ndarray, row, point) -> np.ndarray:
-    """Mean importance within 5 points of each peak, (peaks,)."""
-    total = np.pad(importance, ((0, 0), (1, 0))).cumsum(axis=1, dtype=float)
-    first, last = np.clip([point - 5, point + 6], 0, importance.shape[1])
-    return (total[row, last] - total[row, first]) / (last - first)
-
-
-def precision(importance: np.ndarray, row, point) -> np.ndarray:
-    """Share of the highlighted regions that hold a peak, (n,); NaN for a spectrum without peaks."""
-    place = ranking(importance)
-    held = np.zeros(place.shape, dtype=bool)
-    held[row, point // REGION] = True
-    count = round(HIGHLIGHTED * place.shape[1])
-    return np.where(held.any(axis=1), (held & (place < count)).sum(axis=1) / count, np.nan)
-
-
-def between_peaks(importance: np.ndarray, row, point) -> np.ndarray:
-    """Mean size of the importance further than 20 points from all peaks, (n,).
-
-    As a share of the largest in the spectrum; NaN where nothing is so far, or all is 0.
-    """
-    size, far = np.abs(importance), ~near_peaks(row, point, importance.shape, 20)
-    whole = far.sum(axis=1) * size.max(axis=1)
-    return (size * far).sum(axis=1) / np.where(whole > 0, whole, np.nan)
-
-
-def preference(value, height, row, distinct, n: int) -> np.ndarray:
-    """How often a distinctive peak is more important than a shared one of equal height, (n,).
-
-    Over all pairs of a distinctive and a shared peak in a spectrum whose heights are within a
-    tenth of each other; a tie counts half. 0.5 is no preference; NaN, no such pair.
-
-    Args:
-        value: importance at each peak, (peaks,).
-        height: of the spectrum at each peak.
-        row: spectrum of each peak.
-        distinct: whether it is distinctive, bool; the others are shared.
-        n: number of spectra.
-    """
-    peaks = pd.DataFrame({"row": row, "value": value, "height": height})
-    pairs = peaks[distinct].merge(peaks[~distinct], on="row", suffixes=("", "_shared"))
-    heights = pairs[["height", "height_shared"]]
-    pairs = pairs[heights.max(axis=1) <= 1.1 * heights.min(axis=1)]
-    better = np.sign(pairs["value"] - pairs["value_shared"]) / 2 + 0.5
-    return better.groupby(pairs["row"]).mean().reindex(range(n)).to_numpy()
 
 
 def hit_rate(importance: np.ndarray, point: np.ndarray) -> np.ndarray:
