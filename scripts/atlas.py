@@ -2,7 +2,7 @@
 
     python scripts/atlas.py --data path/to/excellent_oriented.zip
 
-A spectrum is described as a sum of pseudo-Voigt peaks, see ``fmcnn_utils.data.measure``.
+A spectrum is described as a sum of pseudo-Voigt peaks, see ``fmcnn_utils.data.peaks``.
 
 The broad humps of luminescence and of glass come out as broad peaks, and a band of an unusual
 form as two or three that overlap: a row of the result is a component, and most of the time a band.
@@ -23,8 +23,7 @@ from sklearn.model_selection import cross_val_score
 from tqdm import tqdm
 
 from fmcnn_utils import data, results
-from fmcnn_utils.data.measure import measure
-from fmcnn_utils.data.peaks import NUMBERS
+from fmcnn_utils.data.peaks import NUMBERS, measure
 from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.models import baseline
 

@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from fmcnn_utils import data, identify, models, results
 from fmcnn_utils.data import peaks as atlas
-from fmcnn_utils.data.measure import measure
+from fmcnn_utils.data.peaks import measure
 from fmcnn_utils.data.reader import Measured
 from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.evaluation.cross_validation import versions

@@ -7,7 +7,7 @@ import pytest
 import rruff_files as rf
 
 from fmcnn_utils import data, results
-from fmcnn_utils.data import measure
+from fmcnn_utils.data import peaks
 from fmcnn_utils.data.peaks import NUMBERS, PEAKS, profile, rebuild
 from scripts import atlas
 
@@ -44,24 +44,24 @@ def test_peaks_of_a_made_up_spectrum_are_found_again():
     position, height, width, shape = made.T[:, :, None]
     noise = np.random.default_rng(0).normal(0, 15, data.GRID.size)
     signal = height[:, 0] @ profile(data.GRID, position, width, shape)
-    found = measure.measure(data.GRID, signal + noise)
+    found = peaks.measure(data.GRID, signal + noise)
     main = found[np.argsort(-found[:, 1])[:4]]
     main = main[np.argsort(main[:, 0])]
     assert (np.abs(main - made) <= [0.3, 0.03 * 20000, 1, 0.2]).all()
     assert found[:, 1].sum() < 1.03 * made[:, 1].sum()  # and next to nothing else
-    assert len(measure.measure(data.GRID, np.zeros(data.GRID.size))) == 0
+    assert len(peaks.measure(data.GRID, np.zeros(data.GRID.size))) == 0
 
 
 def test_a_peak_cut_off_by_the_end_of_the_range_is_given_at_that_end():
     cut, whole = profile(data.GRID, np.array([[145], [800]]), 20, 0.2)
-    found = measure.measure(data.GRID, 1000 * cut + 400 * whole)
+    found = peaks.measure(data.GRID, 1000 * cut + 400 * whole)
     assert found[0, 0] == 150
     assert found[0, 1] > 500
 
 
 @pytest.mark.parametrize(("top", "step"), [(1999, 1), (2000, 2), (63000, 50), (508, 0.5)])
 def test_heights_are_rounded_to_a_plain_step_of_a_thousandth_at_most(top, step):
-    assert measure.height_step(top) == pytest.approx(step)
+    assert peaks.height_step(top) == pytest.approx(step)
 
 
 def test_every_row_is_a_plausible_peak_of_a_known_spectrum():
@@ -74,9 +74,9 @@ def test_every_row_is_a_plausible_peak_of_a_known_spectrum():
     assert table.groupby("spectrum")["position"].is_monotonic_increasing.all()
     per_spectrum = table["spectrum"].value_counts()
     assert len(per_spectrum) == 3696
-    assert per_spectrum.max() <= measure.MAX_PEAKS
+    assert per_spectrum.max() <= peaks.MAX_PEAKS
     assert (table["height"] > 0).all()
-    assert table["width"].between(*measure.WIDTHS).all()
+    assert table["width"].between(*peaks.WIDTHS).all()
     assert table["shape"].between(0, 1).all()
     ends = data.rruff.manifest().loc[table["spectrum"], ["first_shift", "last_shift"]].to_numpy()
     first, last = ends.clip(data.GRID[0], data.GRID[-1]).T
@@ -101,7 +101,7 @@ def test_another_archive_is_refused_with_the_number_of_spectra_it_lacks(tmp_path
 
 
 def test_measuring_gives_the_committed_bytes(real):
-    """Of 25 spectra; see ``measure._refine`` for why processors agree."""
+    """Of 25 spectra; see ``peaks._refine`` for why processors agree."""
     rows = range(0, 3696, 150)
     built = atlas.measure_all(atlas.of_2019(real).take(list(rows)))
     header, *lines = gzip.decompress(PEAKS.read_bytes()).decode().splitlines(keepends=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fmcnn_utils.evaluation.statistics import compare
+from fmcnn_utils.evaluation import compare
 
 RNG = np.random.default_rng(0)
 B = RNG.normal(0.95, 0.01, 100)

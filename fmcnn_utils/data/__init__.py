@@ -11,8 +11,48 @@
 ======================  ==========================================================================
 """
 
+from pathlib import Path
+
+from ..results import UserError
 from . import chemistry, curation, peaks, rruff, splits
 from .curation import paper_rule, specimen_rule
-from .loader import load, load_archive
 from .spectra import GRID, INTERPOLATIONS, NORMALISATIONS, Spectra, medoid, normalise, resample
 from .splits import Split, by_specimen, limit_training, stratified, validation_split
+
+#: Sources that have a name. To add one: a function that returns ``Spectra``, and a line here.
+SOURCES = {"atlas": peaks.load_atlas, "rruff": rruff.load}
+
+
+def load(data: str | Path = "atlas") -> Spectra:
+    """All spectra of a source, as measured counts on the common grid, not yet curated.
+
+    Args:
+        data: ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
+            archive, downloaded on first use; or the path of an archive (zip file or folder).
+            One never stands in for another.
+
+    Raises:
+        FileNotFoundError, UserError: with one sentence, for a path that is not an archive.
+    """
+    if data in SOURCES:
+        return SOURCES[data]()
+    if not data or not Path(data).expanduser().exists():  # Path("") is the working folder
+        raise FileNotFoundError(
+            f"{str(data)!r} is no source of spectra: give {', '.join(SOURCES)}, or the path of an "
+            "archive (zip file or folder) that exists"
+        )
+    return rruff.load(data)
+
+
+def load_archive(data: str | Path = "rruff") -> Spectra:
+    """``load``, but of the RRUFF archive alone: what is kept in ``results/rruff`` comes from it.
+
+    Raises:
+        UserError: for the atlas; what ``load`` raises, too.
+    """
+    if data == "atlas":
+        raise UserError(
+            "atlas is not the RRUFF archive, and results/rruff is kept for RRUFF: give rruff or "
+            "the path of an archive as the data"
+        )
+    return load(data)

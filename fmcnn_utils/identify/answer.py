@@ -15,7 +15,7 @@ from scipy.special import softmax
 
 from .. import data, results
 from ..data import peaks as atlas
-from ..data.measure import measure
+from ..data.peaks import measure
 from ..data.reader import MAKERS, Measured, Prepared, measured, prepare, read_spectrum
 from ..data.spectra import GRID
 from ..models import load_pretrained
