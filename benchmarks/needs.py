@@ -34,7 +34,7 @@ if __name__ == "__main__":
         rows = []
         folder = ROOT / "notebooks"
         for path in [
-            *sorted(folder.glob("0*.ipynb")),
+            *sorted(folder.glob("[0-9]*.ipynb")),
             *sorted(folder.glob("exercises/*/*/*.ipynb")),
         ]:
             command = [sys.executable, __file__, str(path)]
