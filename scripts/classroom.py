@@ -15,6 +15,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
+
+from nbgrader.apps.api import NbGraderAPI
+from traitlets.config import PyFileConfigLoader
 
 from fmcnn_utils import results
 
@@ -55,6 +59,9 @@ def lay_out(course: Path) -> list[str]:
     course.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXERCISES / config.name, config)
     names = sorted(path.parent.name for path in EXERCISES.glob("source/*/*.ipynb"))
+    settings = PyFileConfigLoader(config.name, path=str(course)).load_config()
+    settings.CourseDirectory.root = str(course)
+    api = NbGraderAPI(config=settings)  # one process for all: its start takes longer than the rest
     for name in names:
         source, kept = EXERCISES / "source" / name, course / "source" / name
         released = (course / "release" / name / f"{name}.ipynb").exists()
@@ -62,7 +69,10 @@ def lay_out(course: Path) -> list[str]:
             continue
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(source, kept, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-        nbgrader(course, "generate_assignment", name, "--force")
+        with patch.dict(os.environ, PATH=_path()):
+            done = api.generate_assignment(name, force=True)
+        if not done["success"]:
+            raise results.UserError(f"nbgrader cannot release {name}:\n{done['error']}")
     return names
 
 
@@ -72,16 +82,18 @@ def nbgrader(course: Path, *arguments: str) -> str:
     Raises:
         UserError: with its last lines, if it fails.
     """
-    own = Path(sys.executable).parent  # nbgrader calls alembic, which lies there, by its name
-    path = os.pathsep.join([str(own), os.environ.get("PATH", "")])
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(
-        command, cwd=course, capture_output=True, text=True, env=os.environ | {"PATH": path}
-    )
+    env = os.environ | {"PATH": _path()}
+    done = subprocess.run(command, cwd=course, capture_output=True, text=True, env=env)
     if done.returncode:
         last = "\n".join(done.stderr.splitlines()[-12:])
         raise results.UserError(f"nbgrader {' '.join(arguments)} failed in {course}:\n{last}")
     return done.stderr
+
+
+def _path() -> str:
+    """With the environment's own programs: nbgrader calls alembic by its name."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 def _content(folder: Path) -> dict[str, bytes]:
