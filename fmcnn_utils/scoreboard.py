@@ -133,8 +133,8 @@ def _picture() -> Iterator[tuple]:
     claim = "“near-zero values … at the background level region”"
     measured = f"far from all peaks, {between['deconvolution']:.2f} of its highest on average (the "
     measured += f"spectrum {between['spectrum']:.2f}); but {quiet:.2f} of the squared signal lies "
-    measured += "where the spectrum is below a tenth of its highest band"
-    verdict = "only far from all peaks" if quiet > 0.1 else "holds"
+    measured += "where the spectrum is below a tenth of its highest band, on weak bands and flanks"
+    verdict = "true far from all peaks" + (", not beside strong ones" if quiet > 0.1 else "")
     verdict = "does not hold" if between["deconvolution"] > 0.1 else verdict
     yield "06", claim, "on Figure 5", measured, verdict
 

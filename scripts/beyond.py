@@ -9,6 +9,7 @@ The steps, each with files of its own:
 - ``ablation``: what each part of the better model brings, on the folds of the search
   (``scripts/search.py``), which is where it was chosen.
 - ``composition``: are the errors within a series the specimens in between?
+- ``cut``: two specimens that begin late, when all spectra begin as late.
 
 Every fit is kept, so that a run may be interrupted.
 """
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import search
 
@@ -153,7 +156,31 @@ def composition(archive: str) -> None:
 
 #: That stand in the ratios.
 ELEMENTS = ("Al", "Ca", "Fe", "Mg", "Mn", "Na")
-STEPS = ("protocol", "leakage", "ablation", "composition")
+#: Two specimens whose scans are cut, and the range, in cm⁻¹, that all of them cover.
+CUT = {"R060029": (262, 1509), "R050075": (245, 1235)}
+
+
+def cut(spectra: data.Spectra, **how) -> None:
+    """Write ``beyond_cut.csv``: FMCNN's answers for two specimens if all spectra are cut alike.
+
+    The folds and seeds are those of the protocol by specimen, so that its predictions are the
+    answers without a cut. Outside of the range all spectra, of training too, are 0.
+    """
+    curated, folds = protocol.plan(spectra, "specimen", 10)
+    specimen, plans = curated.meta["specimen"], {}
+    for one, (low, high) in CUT.items():
+        inside = (curated.grid >= low) & (curated.grid <= high)
+        own = [fold for fold in folds if specimen.iloc[fold.test].eq(one).any()]
+        plans[one] = replace(curated, X=curated.X * inside.astype(np.float32)), own
+    model = {"FMCNN": protocol.MODELS["FMCNN"]}
+    answers = cross_validate(plans, model, seed=protocol.SEED, **how).predictions
+    of_file = curated.meta.set_index("file")["specimen"]
+    answers = answers[answers["file"].map(of_file) == answers["protocol"]]
+    answers = answers[["protocol", "repeat", "file", "true", "predicted"]]
+    results.write(answers.rename(columns={"protocol": "specimen"}), "beyond_cut.csv")
+
+
+STEPS = ("protocol", "leakage", "ablation", "composition", "cut")
 
 
 def main() -> None:
@@ -176,6 +203,8 @@ def main() -> None:
         leakage(spectra, n_jobs=args.jobs)
     if "ablation" in steps:
         ablation(spectra, n_jobs=args.jobs)
+    if "cut" in steps:
+        cut(spectra, n_jobs=args.jobs)
     if "composition" in steps:
         composition(data.rruff.fetch() if args.data == "rruff" else args.data)
 
