@@ -60,23 +60,17 @@ def curve(
     insert: bool = False,
     fill: str = "zero-filled",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The score as regions are deleted (or put back), the important ones first.
+    """The score as regions are deleted (or put back: ``insert``), the important ones first.
 
-    What takes a region's place decides much, and either way has a bias, so use both. Zeros leave
-    steps where the edge of a region cuts a band, and are kind to methods that compare with a
-    spectrum of zeros themselves, as occlusion does. Interpolation leaves no steps, but takes a
-    broad band away only with its flanks, and so is kind to methods that highlight whole bands.
+    ``score`` takes spectra (n, points) to (n,), e.g. the probability of their minerals; ``X`` are
+    normalised spectra. Returned are the share of the regions that is deleted (or put back), from 0
+    to 1, (steps,), and the score after each step, (n, steps); its mean is the area under the curve.
 
-    Args:
-        score: of each of n spectra, (n, points) to (n,), e.g. the probability of its mineral.
-        X: normalised spectra, (n, points).
-        importance: (n, points).
-        insert: start from nothing and put regions back, rather than delete them.
-        fill: one of ``FILLS``.
-
-    Returns:
-        Share of the regions that is deleted (or put back), (steps,), from 0 to 1, and the score
-        after each step, (n, steps). The area under the curve is the mean score on the way.
+    What takes a region's place, one of ``FILLS``, decides much, and either way has a bias, so use
+    both. Zeros leave steps where the edge of a region cuts a band, and are kind to methods that
+    compare with a spectrum of zeros themselves, as occlusion does. Interpolation leaves no steps,
+    but takes a broad band away only with its flanks, and so is kind to methods that highlight
+    whole bands.
     """
     place = ranking(importance)
     count = place.shape[1]
