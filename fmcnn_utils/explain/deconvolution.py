@@ -32,12 +32,7 @@ BATCH = 256
 
 
 def deconvolve(
-    classifier: models.FMCNNClassifier,
-    X,
-    layer: str = "pool",
-    *,
-    channel: int | None = None,
-    rectifier: str = "leaky",
+    classifier: models.FMCNNClassifier, X, layer="pool", *, channel=None, rectifier="leaky"
 ) -> np.ndarray:
     """What a layer's maps hold of each spectrum, on the spectrum's own axis: float32 (n, points).
 

@@ -35,9 +35,6 @@ def ranking(importance: np.ndarray) -> np.ndarray:
     return np.argsort(np.lexsort((drawn, -value)), axis=1)
 
 
-# ---------------------------------------------------------------- deletion and insertion
-
-
 def interpolated(X: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """``X`` with straight lines across what is not ``kept``; 0 if nothing is."""
     axis, filled = np.arange(X.shape[1]), np.zeros_like(X)
@@ -53,12 +50,7 @@ FILLS = {"zero-filled": np.multiply, "interpolated": interpolated}
 
 
 def curve(
-    score: Callable[[np.ndarray], np.ndarray],
-    X: np.ndarray,
-    importance: np.ndarray,
-    *,
-    insert: bool = False,
-    fill: str = "zero-filled",
+    score: Callable, X, importance, *, insert: bool = False, fill: str = "zero-filled"
 ) -> tuple[np.ndarray, np.ndarray]:
     """The score as regions are deleted (or put back: ``insert``), the important ones first.
 
@@ -78,9 +70,6 @@ def curve(
     place = np.repeat(place, REGION, axis=1)
     kept = ((place < step) == insert for step in steps)
     return steps / count, np.stack([score(FILLS[fill](X, on)) for on in kept], axis=1)
-
-
-# ---------------------------------------------------------------- two explanations
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -205,7 +205,7 @@ def _one(ref, top, laser, prepared, p, s, rows, q, odds) -> Identification:
     names, classes = ref.library.names, ref.network.classes_
     series, limits = data.chemistry.series(), ref.calibration
     order = np.argsort(-q, kind="stable")[: max(top, 2)]
-    first, row, another = names[order[0]], rows[order[0]], p[classes == OTHER].sum()
+    first, another = names[order[0]], p[classes == OTHER].sum()
     by_network = dict(zip(classes, p, strict=True))
     table = pd.DataFrame(
         {
@@ -266,7 +266,7 @@ def _one(ref, top, laser, prepared, p, s, rows, q, odds) -> Identification:
     if verdict == "none of these":
         name = f"unlike {first}"
     said = table.head(top), verdict, name, notes, mixture, float(odds), str(alone)
-    return Identification(prepared, *said, ref, int(row))
+    return Identification(prepared, *said, ref, int(rows[order[0]]))
 
 
 def _mixture(prepared, ref: Reference, s, rows, other) -> pd.DataFrame | None:

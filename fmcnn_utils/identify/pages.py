@@ -117,16 +117,14 @@ def block(one) -> str:
         f"{table['mineral'].iloc[0]}; {len(one.peaks['matched'])} peaks are in both, "
         f"{len(one.peaks['missing'])} missing, {len(one.peaks['left_over'])} left over."
     )
-    told = {
-        "matched": "in both",
-        "missing": "of the library's spectrum that are missing",
-        "left_over": "that this mineral does not have",
-    }
-    peaks = "".join(
-        f"<p>Peaks {said}: {', '.join(f'{at:.0f}' for at in one.peaks[name][:, 0])} cm⁻¹</p>"
-        for name, said in told.items()
-        if len(one.peaks[name])
-    )
+    peaks = ""
+    for name, said in (
+        ("matched", "in both"),
+        ("missing", "of the library's spectrum that are missing"),
+        ("left_over", "that this mineral does not have"),
+    ):
+        if at := [f"{position:.0f}" for position in one.peaks[name][:, 0]]:
+            peaks += f"<p>Peaks {said}: {', '.join(at)} cm⁻¹</p>"
     spoken = "".join(
         f"<li>{b.position:.0f} cm⁻¹ ({b.weight:.0%} of what speaks for it)"
         f"{': may be of ' + html.escape(b.groups) if b.groups else ''}</li>"
@@ -166,9 +164,6 @@ def upload():
     return widgets.VBox([button, output])
 
 
-# ---------------------------------------------------------------- many files
-
-
 def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, laser) -> int:
     """Identify files, and print or write the answers; returns how many could not be identified.
 
@@ -193,9 +188,8 @@ def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, l
     if page:
         verdicts = table.drop_duplicates("file")["verdict"].value_counts()
         said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        summary = f"{verdicts.sum()} files: {said}."
-        text = _PAGE.format(style=_STYLE, summary=summary, blocks="\n".join(blocks))
-        results.write_text(page, text)
+        text = {"summary": f"{verdicts.sum()} files: {said}.", "blocks": "\n".join(blocks)}
+        results.write_text(page, _PAGE.format(style=_STYLE, **text))
         print(f"To look at: {page}")
     return failed
 
