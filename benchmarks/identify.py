@@ -42,9 +42,7 @@ def main():
         print(f"one with its picture: {time.perf_counter() - start:.2f} s")
         library = identify.kept_reference().library
         start = time.perf_counter()
-        found = []
-        for k in range(0, len(files), pages.BATCH):
-            found += pages._answers(files[k : k + pages.BATCH], 5, "auto", None, library)
+        found = list(pages._answers(files, 5, "auto", None, library))
         seconds = time.perf_counter() - start
         print(f"{len(files)} files: {seconds:.1f} s, {len(files) / seconds:.0f} a second")
         right = [one.table["mineral"][0] for _, one in found] == atlas.minerals[rows]

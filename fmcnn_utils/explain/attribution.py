@@ -63,20 +63,12 @@ WIDTH, STEP = 16, 4
 def attribute(
     method: str, classifier: models.FMCNNClassifier, X, minerals=None, *, layer: str = "pool"
 ) -> np.ndarray:
-    """The importance of each point of each spectrum for the score of a mineral.
+    """How important each point of each spectrum is for the score of a mineral: float32 (n, points).
 
-    Args:
-        method: one of ``METHODS``; the module's table says what each measures.
-        classifier: a fitted FMCNN.
-        X: raw counts, (n, points).
-        minerals: which mineral to explain for each spectrum, (n,); by default the predicted one.
-        layer: where deconvolution and Grad-CAM start from.
-
-    Returns:
-        float32 (n, points), of the points of ``classifier.as_input(X)``; larger is more important.
-
-    Raises:
-        ValueError: for an unknown method, layer or mineral, or spectra that do not fit the network.
+    ``method`` is one of ``METHODS``, ``classifier`` a fitted FMCNN, ``X`` raw counts, (n, points);
+    ``minerals``, (n,), by default the predicted ones. Deconvolution and Grad-CAM start from
+    ``layer``. Points are those of ``classifier.as_input(X)``; larger is more important. ValueError
+    for an unknown method, layer or mineral, or spectra that do not fit the network.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(METHODS)}")
@@ -103,13 +95,10 @@ def attribute(
 def centres(classifier: models.FMCNNClassifier, layer: str) -> np.ndarray:
     """The middle of the stretch of the axis that each position of a layer's maps looks at.
 
-    The first convolution has no padding, so its first window has its middle (kernel − 1) / 2 points
-    from the start, and moves by ``stride``; the fire module keeps the positions; the pool's first
-    window has its middle (pool − 1) / 2 positions further.
-
-    Returns:
-        In points of the axis, (positions,), equally spaced: with 1,360 points, a kernel of 16, a
-        stride of 4 and a pool of 4, the pool's positions are at 13.5, 29.5, … 1341.5.
+    In points, (positions,): with 1,360 points, a kernel of 16, a stride of 4 and a pool of 4, the
+    pool's are at 13.5, 29.5, … 1341.5. The first convolution has no padding, so its first window
+    has its middle (kernel − 1) / 2 points from the start, and moves by ``stride``; the fire module
+    keeps the positions; the pool's first window has its middle (pool − 1) / 2 positions further.
     """
     positions = classifier.model_.get_layer(layer).output.shape[1]
     first, spacing = (classifier.kernel - 1) / 2, classifier.stride

@@ -32,31 +32,16 @@ BATCH = 256
 
 
 def deconvolve(
-    classifier: models.FMCNNClassifier,
-    X,
-    layer: str = "pool",
-    *,
-    channel: int | None = None,
-    rectifier: str = "leaky",
+    classifier: models.FMCNNClassifier, X, layer="pool", *, channel=None, rectifier="leaky"
 ) -> np.ndarray:
-    """What the maps of a layer hold of each spectrum, drawn on the spectrum's own axis.
+    """What a layer's maps hold of each spectrum, on the spectrum's own axis: float32 (n, points).
 
-    Args:
-        classifier: a fitted FMCNN.
-        X: raw counts, (n, points).
-        layer: name of the layer to start from, e.g. ``conv``, ``squeeze``, ``expand1``,
-            ``expand3``, ``pool``.
-        channel: start from this map alone; by default from all maps of the layer together.
-        rectifier: what stands for LeakyReLU on the way back: ``"leaky"`` as in the paper,
-            ``"relu"`` as in Zeiler and Fergus, or ``"none"``.
-
-    Returns:
-        The reconstructed signal, float32 (n, points).
-
-    Raises:
-        ValueError: for a layer or rectifier that does not exist, a layer on the way that has no
-            counterpart here, or spectra that do not fit the network.
-        IndexError: for a channel that the layer does not have.
+    ``classifier`` is a fitted FMCNN, ``X`` raw counts, (n, points). It starts from all maps of the
+    ``layer`` together (``conv``, ``squeeze``, ``expand1``, ``expand3``, ``pool``), or from one
+    ``channel`` alone. ``rectifier`` stands for LeakyReLU on the way back: ``"leaky"`` as in the
+    paper, ``"relu"`` as in Zeiler and Fergus, or ``"none"``. ValueError for a layer or rectifier
+    that does not exist, a layer on the way without a counterpart here, or spectra that do not fit;
+    IndexError for a channel that the layer does not have.
     """
     if rectifier not in RECTIFIERS:
         raise ValueError(f"rectifier {rectifier!r} is not one of {', '.join(RECTIFIERS)}")

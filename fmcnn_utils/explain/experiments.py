@@ -31,8 +31,7 @@ LAYERS = ("conv", "squeeze", "expand1", "expand3", "pool")
 
 #: Of a test's method, if it is a number about the network.
 CONTROL = "(control)"
-#: Of the inserted peaks: classes; FWHM in points; range of heights, as shares of the highest peak
-#: of the spectrum.
+#: Of the inserted peaks: classes; FWHM in points; heights, as shares of the spectrum's highest.
 CLASSES, FWHM, HEIGHTS = 6, 8.0, (0.2, 0.6)
 
 
@@ -51,17 +50,11 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def insert_peaks(X: np.ndarray, seed: int, points_seed: int = 0):
     """Spectra of made-up classes, each of which is known by one inserted peak alone.
 
-    The backgrounds are real spectra, assigned to the classes at random, so that they say nothing
-    about the class. A network that predicts the classes can only have used the inserted peak,
-    although most spectra hold higher ones.
-
-    Args:
-        X: the backgrounds, raw counts (n, points).
-        seed: of the classes and heights.
-        points_seed: of the places of the peaks: anywhere, but at least two regions apart.
-
-    Returns:
-        Spectra (n, points), their classes (n,), and the point of each one's inserted peak (n,).
+    The backgrounds ``X``, raw counts (n, points), are real spectra, assigned to the classes at
+    random, so that they say nothing about the class. A network that predicts the classes can only
+    have used the inserted peak, although most spectra hold higher ones. ``seed`` draws classes and
+    heights, ``points_seed`` the places of the peaks: anywhere, but at least two regions apart.
+    Returns spectra (n, points), their classes (n,), and the points of their inserted peaks (n,).
     """
     random, gap = np.random.default_rng(seed), 2 * metrics.REGION
     # Drawn on the axis shortened by the gaps, which are then put in between.
@@ -73,17 +66,10 @@ def insert_peaks(X: np.ndarray, seed: int, points_seed: int = 0):
     return data.normalise(X) + height * peak, np.char.add("class ", number.astype(str)), point
 
 
-# ---------------------------------------------------------------- random weights
-
-
 def never_trained(classifier: models.FMCNNClassifier, X, seed: int) -> models.FMCNNClassifier:
-    """A classifier like the given one with random weights.
+    """A classifier like the given, fitted one with random weights, from another seed than its own.
 
-    Args:
-        classifier: a fitted FMCNN.
-        X: raw counts, (n, points); batch normalisation takes the mean and variance of its maps
-            from them.
-        seed: of the weights; another one than that of the given network.
+    Batch normalisation takes the mean and variance of its maps from ``X``, raw counts (n, points).
     """
     other = random_weights(classifier, seed)
     before = models.keras.Model(other.model_.input, other.model_.get_layer("conv_leaky").output)
@@ -102,34 +88,21 @@ def random_weights(classifier: models.FMCNNClassifier, seed: int) -> models.FMCN
 
 
 def untrained(
-    classifier: models.FMCNNClassifier,
-    spectra: data.Spectra,
-    rows: np.ndarray,
-    *,
-    draws: int = 5,
-    seed: int = 0,
+    classifier: models.FMCNNClassifier, spectra: data.Spectra, rows, *, draws=5, seed=0
 ) -> pd.DataFrame:
-    """Deconvolution of a trained network beside that of networks that were never trained.
+    """Deconvolution of a trained network beside that of ``draws`` networks never trained.
 
-    Args:
-        classifier: the trained FMCNN.
-        spectra: raw counts; batch normalisation is fitted to a fifth of them.
-        rows: of those to explain.
-        draws: how many untrained networks.
-        seed: of their weights.
-
-    Returns:
-        A row per layer and network: ``layer``, ``network`` (trained or untrained), ``draw``,
-        ``correlation`` of what comes back with the spectrum, and ``background``, the share of its
-        sum of squares where the intensity is below a tenth of the highest band; medians.
-
-    Raises:
-        ValueError: for a number of draws out of range.
+    The ``rows`` of ``spectra``, raw counts, are explained; to a fifth of all of them, batch
+    normalisation is fitted. A row per layer and network: ``layer``, ``network`` (trained or
+    untrained), ``draw``, ``correlation`` of what comes back with the spectrum, and ``background``,
+    the share of its sum of squares where the intensity is below a tenth of the highest band;
+    medians. ValueError for ``draws`` out of range.
     """
     if draws not in range(2, 51):
         raise ValueError(f"draws={draws!r}: give a whole number from 2 to 50")
-    others = [never_trained(classifier, spectra.X[::5], seed + 1 + i) for i in range(draws)]
-    networks = [("trained", 0, classifier), *(("untrained", i, o) for i, o in enumerate(others))]
+    networks = [("trained", 0, classifier)]
+    for i in range(draws):
+        networks.append(("untrained", i, never_trained(classifier, spectra.X[::5], seed + 1 + i)))
     X = spectra.X[rows]
     x, quiet = classifier.as_input(X)[..., 0], data.normalise(X) < 0.1
     found = []
@@ -141,46 +114,32 @@ def untrained(
     return pd.DataFrame(found, columns=["layer", "network", "draw", "correlation", "background"])
 
 
-# ---------------------------------------------------------------- groups of atoms
-
-
 def highest_point(importance: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Raman shift where the size of each importance is highest, as a running mean of 16 points."""
     return grid[uniform_filter1d(np.abs(importance), 16, axis=1).argmax(axis=1)]
 
 
 def band_agreement(
-    classifier: models.FMCNNClassifier,
-    spectra: data.Spectra,
-    rows: np.ndarray,
-    *,
-    layer: str = "pool",
+    classifier: models.FMCNNClassifier, spectra: data.Spectra, rows, *, layer: str = "pool"
 ) -> pd.DataFrame:
     """How often a group of atoms at the most important point is one that the formula allows.
 
-    Asked of the medoid of each mineral among ``rows``.
-
-    Args:
-        classifier: the trained FMCNN.
-        spectra: raw counts and formulas.
-        rows: spectra held out, of minerals that the network knows.
-        layer: where deconvolution starts from.
-
-    Returns:
-        ``method``, ``bands`` (all rows of the table, or the strong ones), ``fits`` and ``chance``:
-        means over the minerals, see ``data.chemistry.agreement``.
+    Asked of the medoid of each mineral among ``rows``, held-out spectra of minerals that the
+    network knows; deconvolution starts from ``layer``. ``method``, ``bands`` (all rows of the
+    table, or the strong ones), ``fits`` and ``chance``: means over the minerals, see
+    ``data.chemistry.agreement``.
     """
     rows = np.asarray(rows)
     minerals = np.unique(spectra.minerals[rows].astype(str))
     medoids = [data.medoid(spectra, rows[spectra.minerals[rows] == m]) for m in minerals]
     formulas = dict(zip(minerals, spectra.meta["formula"].iloc[medoids], strict=True))
-    table = chemistry.bands()
-    found = []
+    table, found = chemistry.bands(), []
+    parts = {"all": table, "strong": table[table["strength"] == "strong"]}
     for method in ("deconvolution", "integrated gradients", "spectrum"):
         importance = attribute(method, classifier, spectra.X[medoids], layer=layer)
         highest = highest_point(importance, spectra.grid)
         positions = {mineral: [at] for mineral, at in zip(minerals, highest, strict=True)}
-        for which, part in (("all", table), ("strong", table[table["strength"] == "strong"])):
+        for which, part in parts.items():
             means = chemistry.agreement(positions, formulas, part).mean()
             found.append((method, which, means["fits"], means["chance"]))
     return pd.DataFrame(found, columns=["method", "bands", "fits", "chance"])

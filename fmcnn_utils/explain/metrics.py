@@ -35,9 +35,6 @@ def ranking(importance: np.ndarray) -> np.ndarray:
     return np.argsort(np.lexsort((drawn, -value)), axis=1)
 
 
-# ---------------------------------------------------------------- deletion and insertion
-
-
 def interpolated(X: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """``X`` with straight lines across what is not ``kept``; 0 if nothing is."""
     axis, filled = np.arange(X.shape[1]), np.zeros_like(X)
@@ -53,30 +50,19 @@ FILLS = {"zero-filled": np.multiply, "interpolated": interpolated}
 
 
 def curve(
-    score: Callable[[np.ndarray], np.ndarray],
-    X: np.ndarray,
-    importance: np.ndarray,
-    *,
-    insert: bool = False,
-    fill: str = "zero-filled",
+    score: Callable, X, importance, *, insert: bool = False, fill: str = "zero-filled"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The score as regions are deleted (or put back), the important ones first.
+    """The score as regions are deleted (or put back: ``insert``), the important ones first.
 
-    What takes a region's place decides much, and either way has a bias, so use both. Zeros leave
-    steps where the edge of a region cuts a band, and are kind to methods that compare with a
-    spectrum of zeros themselves, as occlusion does. Interpolation leaves no steps, but takes a
-    broad band away only with its flanks, and so is kind to methods that highlight whole bands.
+    ``score`` takes spectra (n, points) to (n,), e.g. the probability of their minerals; ``X`` are
+    normalised spectra. Returned are the share of the regions that is deleted (or put back), from 0
+    to 1, (steps,), and the score after each step, (n, steps); its mean is the area under the curve.
 
-    Args:
-        score: of each of n spectra, (n, points) to (n,), e.g. the probability of its mineral.
-        X: normalised spectra, (n, points).
-        importance: (n, points).
-        insert: start from nothing and put regions back, rather than delete them.
-        fill: one of ``FILLS``.
-
-    Returns:
-        Share of the regions that is deleted (or put back), (steps,), from 0 to 1, and the score
-        after each step, (n, steps). The area under the curve is the mean score on the way.
+    What takes a region's place, one of ``FILLS``, decides much, and either way has a bias, so use
+    both. Zeros leave steps where the edge of a region cuts a band, and are kind to methods that
+    compare with a spectrum of zeros themselves, as occlusion does. Interpolation leaves no steps,
+    but takes a broad band away only with its flanks, and so is kind to methods that highlight
+    whole bands.
     """
     place = ranking(importance)
     count = place.shape[1]
@@ -84,9 +70,6 @@ def curve(
     place = np.repeat(place, REGION, axis=1)
     kept = ((place < step) == insert for step in steps)
     return steps / count, np.stack([score(FILLS[fill](X, on)) for on in kept], axis=1)
-
-
-# ---------------------------------------------------------------- two explanations
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,58 +15,47 @@ from scipy.special import softmax
 
 from .. import data, results
 from ..data import peaks as atlas
-from ..data.peaks import measure
 from ..data.reader import MAKERS, Measured, Prepared, measured, prepare, read_spectrum
 from ..data.spectra import GRID
+from ..explain import attribute
 from ..models import load_pretrained
 from ..models.library import Library, compare_peaks
 
 #: The class of the network for what is none of its minerals.
 OTHER = "(another mineral)"
-VERDICTS = ("sure", "likely", "unsure", "none of these")
 #: Least probability, of a mineral or a series, that is called sure and likely.
 SURE, LIKELY = 0.9, 0.6
 #: A series is named together if the best two of its members have at least this probability each.
 TOGETHER = 0.1
-#: A mixture has to be this much more similar than one mineral, and hold at least this share.
-MIXTURE_GAIN, MIXTURE_SHARE = 0.03, 0.05
-#: Moves of the axis that are tried, in cm⁻¹, and the gain in similarity that is told.
-SHIFTS, SHIFT_GAIN = range(-16, 17, 2), 0.1
-#: A similarity from which on this is not asked, and the least that it has to reach.
-ALIGNED, LEAST_MOVED = 0.7, 0.6
-#: A mixture is sought where the spectrum rises so far above all library spectra of the mineral.
-LEFT_OVER = 0.04
+#: A mixture is sought where the spectrum rises so far above all library spectra of the mineral. It
+#: has to be this much more similar than one mineral, and each part to hold at least this share.
+LEFT_OVER, MIXTURE_GAIN, MIXTURE_SHARE = 0.04, 0.03, 0.05
+#: Moves of the axis in cm⁻¹ are tried below this similarity; the gain that is told, and the least
+#: similarity that a move has to reach.
+SHIFTS, ALIGNED, SHIFT_GAIN, LEAST_MOVED = range(-16, 17, 2), 0.7, 0.1, 0.6
+#: Files that are taken for spectra of a laboratory's own library.
+SUFFIXES = {".txt", ".csv", ".dat", ".asc", ".tsv", ".xy", *MAKERS}
 
 
 @dataclass(frozen=True)
 class Calibration:
     """What turns the two answers into a confidence and a verdict; ``scripts/identify.py`` fits it.
 
-    Attributes:
-        log_p: weight of the logarithm of the network's probability.
-        distance: weight of (1 − similarity)².
-        known: constant and weights of similarity and of log p(another mineral): together, log odds
-            that the spectrum is of one of the minerals.
-        sure: least of these log odds to be sure; reached by 2 % of spectra of other minerals.
-        none: most of them for "none of these".
+    ``known`` has a constant and the weights of similarity and of log p(another mineral): together,
+    log odds that the spectrum is of one of the minerals.
     """
 
-    log_p: float
-    distance: float
+    log_p: float  # weight of the logarithm of the network's probability
+    distance: float  # weight of (1 − similarity)²
     known: tuple[float, float, float]
-    sure: float
-    none: float
+    sure: float  # least of the log odds to be sure; reached by 2 % of spectra of other minerals
+    none: float  # fewer are "none of these"
 
     def probabilities(self, P, classes, S, names) -> tuple[np.ndarray, np.ndarray]:
-        """Probability of each mineral of the library, and p(another mineral) of the network.
+        """Probability of each of the library's ``names``, and the network's p(another mineral).
 
-        Minerals that the network does not know share its "another mineral" evenly.
-
-        Args:
-            P: the network's probabilities, (n, classes).
-            classes: their names, ``OTHER`` among them.
-            S: similarities, (n, minerals).
-            names: of the minerals.
+        From the network's probabilities, (n, classes), and similarities, (n, names). Minerals that
+        the network does not know share its "another mineral" evenly.
         """
         is_class = np.isin(names, classes)
         other = P[:, classes == OTHER].sum(axis=1) + 1e-6
@@ -111,29 +100,21 @@ def kept_library() -> Library:
 class Identification:
     """The answer for one spectrum; displays itself in a notebook.
 
-    Attributes:
-        prepared: the spectrum, and what was done to it.
-        table: ``rank``, ``mineral``, ``confidence`` (calibrated probability, if it is one of the
-            library's minerals), ``network`` (its own probability; nan for a mineral that it does
-            not know), ``similarity`` (to the library, −1 to 1), ``series`` and ``library``.
-        verdict: one of ``VERDICTS``.
-        name: the mineral, or the members of a series that cannot be distinguished.
-        notes: a sentence each.
-        mixture: ``mineral`` and ``share`` of the signal, if one mineral does not explain it.
-        odds: log odds that it is of one of the library's minerals, see ``Calibration``.
-        network_says: the likeliest mineral by the network alone.
+    ``table`` has ``rank``, ``mineral``, ``confidence`` (calibrated probability, if it is one of the
+    library's minerals), ``network`` (its own probability; nan for a mineral that it does not know),
+    ``similarity`` (to the library, −1 to 1), ``series`` and ``library``.
     """
 
     prepared: Prepared
     table: pd.DataFrame
-    verdict: str
-    name: str
-    notes: list[str]
-    mixture: pd.DataFrame | None
-    odds: float
-    network_says: str
+    verdict: str  # sure, likely, unsure, or none of these
+    name: str  # the mineral, or the members of a series that cannot be distinguished
+    notes: list[str]  # a sentence each
+    mixture: pd.DataFrame | None  # mineral and share of the signal, if one does not explain it
+    odds: float  # log odds that it is of one of the library's minerals, see ``Calibration``
+    network_says: str  # the likeliest mineral by the network alone
     _reference: Reference = field(repr=False)
-    _row: int = field(repr=False)
+    _row: int = field(repr=False)  # of the library's most similar spectrum of the first mineral
 
     @cached_property
     def peaks(self) -> dict[str, np.ndarray]:
@@ -144,35 +125,31 @@ class Identification:
     @cached_property
     def attribution(self) -> np.ndarray:
         """Integrated gradients for the first mineral, (1360,); zeros if the network lacks it."""
-        from ..explain import attribute
-
         network, mineral = self._reference.network, self.table["mineral"].iloc[0]
         if mineral not in network.classes_:
             return np.zeros(len(GRID))
         return attribute("integrated gradients", network, self.prepared.x[None], [mineral])[0]
 
     def bands(self) -> pd.DataFrame:
-        """The peaks that speak most for the answer, and the groups of atoms that they may be of.
+        """The five peaks that speak most for the answer, and the groups of atoms they may be of.
 
-        Returns:
-            ``position`` (cm⁻¹), ``weight`` (share of the positive attribution within 12 cm⁻¹) and
-            ``groups``, of up to five peaks.
+        ``position`` is in cm⁻¹, ``weight`` the share of the positive attribution within 12 cm⁻¹.
         """
         weight = np.clip(self.attribution, 0, None)
         weight = weight / max(weight.sum(), 1e-12)
-        formula, rows = _formulas().get(self.table["mineral"].iloc[0], ""), []
-        for position in self.peaks["matched"][:, 0]:
-            try:
-                groups = data.chemistry.explain([(position - 6, position + 6)], formula)
-                groups = groups.query("allowed and kind == 'inorganic'")["group"].unique()
-            except results.UserError:  # a formula that cannot be read
-                groups = []
-            near = np.abs(GRID - position) <= 12
-            rows.append((position, weight[near].sum(), ", ".join(groups)))
+        at = self.peaks["matched"][:, 0]
+        formula = _formulas().get(self.table["mineral"].iloc[0], "")
+        try:
+            groups = data.chemistry.explain(np.column_stack([at - 6, at + 6]), formula)
+            groups = groups.query("allowed and kind == 'inorganic'")
+            groups = groups.groupby("from")["group"].unique().map(", ".join)
+        except results.UserError:  # a formula that cannot be read
+            groups = {}
+        rows = [(p, weight[np.abs(GRID - p) <= 12].sum(), groups.get(p - 6, "")) for p in at]
         table = pd.DataFrame(rows, columns=["position", "weight", "groups"])
         # not nlargest, which refuses the empty table of an answer without a matched peak
-        table = table.sort_values("weight", ascending=False, kind="stable")
-        return table.head(5).reset_index(drop=True)
+        table = table.sort_values("weight", ascending=False, kind="stable", ignore_index=True)
+        return table.head(5)
 
     def plot(self):
         """The raw spectrum and its background; the prepared one over the library's; attribution."""
@@ -195,17 +172,12 @@ class Identification:
 def identify(
     spectrum, *, top: int = 5, baseline: str = "auto", laser: float | None = None, library=None
 ) -> Identification:
-    """The likeliest minerals of one spectrum.
+    """The ``top`` likeliest minerals of one spectrum.
 
-    Args:
-        spectrum: a path, see ``read_spectrum``; or two arrays, Raman shift in cm⁻¹ and intensity.
-        top: how many minerals the table holds.
-        baseline: see ``prepare``.
-        laser: wavelength in nm, where the file does not say it.
-        library: a ``Library`` in place of the kept one, see ``own_library``.
-
-    Raises:
-        UserError, FileNotFoundError: one sentence, for what cannot be identified.
+    ``spectrum`` is a path, see ``read_spectrum``, or two arrays, Raman shift in cm⁻¹ and intensity;
+    ``baseline`` as of ``prepare``; ``laser`` in nm, where the file does not say it; ``library`` in
+    place of the kept one, see ``own_library``. UserError or FileNotFoundError, with one sentence,
+    for what cannot be identified.
     """
     if isinstance(spectrum, tuple | list) or hasattr(spectrum, "shape"):
         spectrum = measured(*spectrum)
@@ -219,59 +191,60 @@ def answers(
 ) -> list[Identification]:
     """The answers for many prepared spectra at once; arguments as of ``identify``."""
     ref = reference or kept_reference()
-    library = library or ref.library
-    ref = Reference(ref.network, library, ref.calibration)
+    ref = replace(ref, library=library or ref.library)
     X = np.stack([p.x for p in prepared])
-    low, high = np.array([p.low for p in prepared]), np.array([p.high for p in prepared])
     P = ref.network.predict_proba(X)
-    S, rows = library.similarity(X, low, high)
-    Q, other = ref.calibration.probabilities(P, ref.network.classes_, S, library.names)
-    best = Q.argmax(axis=1)
-    odds = ref.calibration.odds(S[np.arange(len(S)), best], other)
-    return [
-        _one(p, ref, P[i], S[i], rows[i], Q[i], odds[i], top, laser) for i, p in enumerate(prepared)
-    ]
+    S, rows = ref.library.similarity(X, [p.low for p in prepared], [p.high for p in prepared])
+    Q, other = ref.calibration.probabilities(P, ref.network.classes_, S, ref.library.names)
+    odds = ref.calibration.odds(S[np.arange(len(S)), Q.argmax(axis=1)], other)
+    each = zip(prepared, P, S, rows, Q, odds, strict=True)
+    return [_one(ref, top, laser, *one) for one in each]
 
 
-def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
+def _one(ref, top, laser, prepared, p, s, rows, q, odds) -> Identification:
     names, classes = ref.library.names, ref.network.classes_
+    series, limits = data.chemistry.series(), ref.calibration
     order = np.argsort(-q, kind="stable")[: max(top, 2)]
-    series = data.chemistry.series()
-    table = pd.DataFrame({"rank": np.arange(1, len(order) + 1), "mineral": names[order]})
-    table["confidence"] = q[order]
+    first, another = names[order[0]], p[classes == OTHER].sum()
     by_network = dict(zip(classes, p, strict=True))
-    table["network"] = [by_network.get(name, np.nan) for name in names[order]]
-    table["similarity"] = s[order]
-    table["series"] = [", ".join(series.get(name, {})) for name in names[order]]
-    table["library"] = ref.library.sources[rows[order]]
-    first = names[order[0]]
-    together, why, confidence = [first], "", q[order[0]]
-    for group, row in series.get(first, {}).items():
-        members = [k for k in order if names[k] in row["members"] and q[k] >= TOGETHER]
+    table = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(order) + 1),
+            "mineral": names[order],
+            "confidence": q[order],
+            "network": [by_network.get(name, np.nan) for name in names[order]],
+            "similarity": s[order],
+            "series": [", ".join(series.get(name, {})) for name in names[order]],
+            "library": ref.library.sources[rows[order]],
+        }
+    )
+    notes, together, why, confidence = list(prepared.notes), [first], "", q[order[0]]
+    for group, its in series.get(first, {}).items():
+        members = [k for k in order if names[k] in its["members"] and q[k] >= TOGETHER]
         if len(members) > len(together):
             together, confidence = [names[k] for k in members], q[members].sum()
             why = (
-                f"{', '.join(together)} are members of one series ({group}: {row['differ in']}) "
+                f"{', '.join(together)} are members of one series ({group}: {its['differ in']}) "
                 "whose spectra differ little"
             )
-    if odds < ref.calibration.none:
+    name = " or ".join(together)
+    if odds < limits.none:
         verdict = "none of these"
-    elif odds >= ref.calibration.sure and confidence >= SURE:
+    elif odds >= limits.sure and confidence >= SURE:
         verdict = "sure"
     else:
         verdict = "likely" if confidence >= LIKELY else "unsure"
-    notes = list(prepared.notes)
     if why and verdict != "none of these":
         notes.append(why)
     alone = classes[np.argmax(np.where(classes == OTHER, -1, p))]
-    if p[classes == OTHER].sum() > 0.5:
+    if another > 0.5:
         notes.append("the network holds it for a mineral that it was not trained on")
     elif alone != first and alone not in together:
         notes.append(
             f"the network alone says {alone} (≈{p.max():.2f}), the library is nearest to "
             f"{names[s.argmax()]} (≈{s.max():.2f}): compare both"
         )
-    name, mixture = " or ".join(together), None
+    mixture = None
     if s[order[0]] < ALIGNED and (moved := _misaligned(prepared, ref.library, s.max())):
         verdict = "unsure"
         notes.append(
@@ -279,15 +252,11 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
             "calibration of the axis (it was not moved)"
         )
     else:
-        mixture, alike = _mixture(prepared, ref.library, s, rows)
+        mixture = _mixture(prepared, ref, s, rows, another + 1e-6)
     if mixture is not None:
-        mixed = ref.calibration.odds(alike, p[classes == OTHER].sum() + 1e-6)
-        if mixed < ref.calibration.none:
-            mixture = None
-        else:
-            parts = ", ".join(f"{m} {x:.0%}" for m, x in mixture.itertuples(index=False))
-            notes.append(f"a mixture explains it better: {parts} of the signal, not of the amount")
-            name, verdict = " with ".join(mixture["mineral"]), "likely"
+        parts = ", ".join(f"{m} {x:.0%}" for m, x in mixture.itertuples(index=False))
+        notes.append(f"a mixture explains it better: {parts} of the signal, not of the amount")
+        name, verdict = " with ".join(mixture["mineral"]), "likely"
     laser = laser or prepared.measured.laser
     if laser and not 500 <= laser <= 800:
         notes.append(
@@ -300,52 +269,51 @@ def _one(prepared, ref, p, s, rows, q, odds, top, laser) -> Identification:
     return Identification(prepared, *said, ref, int(rows[order[0]]))
 
 
-def _mixture(prepared, library: Library, s, rows) -> tuple[pd.DataFrame | None, float]:
-    """Two minerals whose sum is more similar than either, with their shares, and how similar.
+def _mixture(prepared, ref: Reference, s, rows, other) -> pd.DataFrame | None:
+    """Two minerals whose sum is more similar than either, with their shares.
 
     Candidates are the most similar minerals, and those that resemble what the best three leave
     over. Each pair is fitted by non-negative least squares, and compared as the library compares.
     """
-    x, order = prepared.x, np.argsort(-s)
-    measured_part = (prepared.low <= GRID) & (prepared.high >= GRID)
-    over = (x - library.envelope(library.minerals[rows[order[0]]]))[measured_part]
+    library, order = ref.library, np.argsort(-s)
+    x, low, high = prepared.x, prepared.low, prepared.high
+    inside = (low <= GRID) & (high >= GRID)
+    over = (x - library.envelope(library.minerals[rows[order[0]]]))[inside]
     if over.max() < max(LEFT_OVER, 5 * prepared.noise):
-        return None, 0.0
-
-    def smooth(X):
-        return gaussian_filter1d(X, 2, axis=-1)
+        return None
 
     def scaled(rows):
-        X = library.X[list(rows)] * measured_part
+        X = library.X[rows] * inside
         return X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
 
-    candidates = [rows[k] for k in order[:14]]
-    one, y = smooth(scaled(candidates[:3])), smooth(x)
+    nearest = rows[order[:14]]
+    one, y = gaussian_filter1d(scaled(nearest[:3]), 2), gaussian_filter1d(x, 2)
     height = one @ y / np.maximum((one**2).sum(axis=1), 1e-12)
     left = np.clip(x - 0.9 * height[:, None] * one, 0, None)
-    alike, best = library.similarity(left, [prepared.low] * 3, [prepared.high] * 3)
-    for a, b in zip(alike, best, strict=True):
-        candidates += [b[k] for k in np.argsort(-a)[:3]]
-    candidates = np.array(list(dict.fromkeys(candidates)))
+    alike, best = library.similarity(left, [low] * 3, [high] * 3)
+    filling = np.take_along_axis(best, np.argsort(-alike, axis=1)[:, :3], axis=1)
+    candidates = pd.unique(np.concatenate([nearest, filling.ravel()]))
+
     names = library.minerals[candidates]
     first, second = np.triu_indices(len(candidates), 1)
     strong = np.isin(names, library.names[order[:6]])
     taken = (names[first] != names[second]) & (strong[first] | strong[second])
     first, second = first[taken], second[taken]
     X = scaled(candidates)
-    share = _two_of(smooth(X), y, first, second)
+    share = _two_of(gaussian_filter1d(X, 2), y, first, second)
     sums = share[:, :1] * X[first] + share[:, 1:] * X[second]
-    white = library.whiten(np.vstack([x[None], sums]), prepared.low, prepared.high)
+    white = library.whiten(np.vstack([x[None], sums]), low, high)
     alike = white[1:] @ white[0]
     k = alike.argmax()
-    area = share[k] * X[[first[k], second[k]]].sum(axis=1)
+    pair = [first[k], second[k]]
+    area = share[k] * X[pair].sum(axis=1)
     part = area / max(area.sum(), 1e-12)
-    pair = names[[first[k], second[k]]]
     too_little = alike[k] < s.max() + MIXTURE_GAIN or part.min() < MIXTURE_SHARE
-    if too_little or data.chemistry.same_series(*pair):
-        return None, 0.0
-    table = pd.DataFrame({"mineral": pair, "share": part})
-    return table.sort_values("share", ascending=False, ignore_index=True), float(alike[k])
+    unlike = ref.calibration.odds(alike[k], other) < ref.calibration.none
+    if too_little or unlike or data.chemistry.same_series(*names[pair]):
+        return None
+    table = pd.DataFrame({"mineral": names[pair], "share": part})
+    return table.sort_values("share", ascending=False, ignore_index=True)
 
 
 def _two_of(X, y, first, second) -> np.ndarray:
@@ -361,9 +329,8 @@ def _two_of(X, y, first, second) -> np.ndarray:
 
 def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str] | None:
     """By how many cm⁻¹ it has to be moved to be much more like some mineral, and which."""
-    moved = np.stack([np.roll(prepared.x, k) for k in SHIFTS])
-    low, high = [prepared.low] * len(moved), [prepared.high] * len(moved)
-    alike, _ = library.similarity(moved, low, high)
+    moved, n = np.stack([np.roll(prepared.x, k) for k in SHIFTS]), len(SHIFTS)
+    alike, _ = library.similarity(moved, [prepared.low] * n, [prepared.high] * n)
     k, mineral = np.unravel_index(alike.argmax(), alike.shape)
     if alike[k, mineral] < max(similarity + SHIFT_GAIN, LEAST_MOVED):
         return None
@@ -372,13 +339,10 @@ def _misaligned(prepared, library: Library, similarity: float) -> tuple[int, str
 
 @lru_cache(maxsize=1)
 def _formulas() -> dict[str, str]:
-    known = data.rruff.manifest()
-    return known.groupby("mineral")["formula"].first().to_dict()
+    return data.rruff.manifest().groupby("mineral")["formula"].first().to_dict()
 
 
 # ---------------------------------------------------------------- own spectra
-
-SUFFIXES = {".txt", ".csv", ".dat", ".asc", ".tsv", ".xy", *MAKERS}
 
 
 def own_library(folder: str | Path, kept: Library) -> Library:
@@ -387,11 +351,8 @@ def own_library(folder: str | Path, kept: Library) -> Library:
     The mineral of each file stands in ``labels.csv`` (columns ``file`` and ``mineral``), else it is
     the start of the file's name, up to the first underscore, or a number or blank at the end:
     ``Quartz_01.txt``, ``Quartz 2.csv``, RRUFF's names. The peaks of each are measured once and kept
-    in ``data/cache``; a file that cannot be read is warned of and left out.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        UserError: if it holds no spectrum that can be used, or labels.csv does not fit.
+    in ``data/cache``; a file that cannot be read is warned of and left out. FileNotFoundError: no
+    such folder; UserError: no spectrum in it that can be used, or labels.csv does not fit.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -399,7 +360,7 @@ def own_library(folder: str | Path, kept: Library) -> Library:
     cache, found = results.Cache(results.cache_folder() / "libraries"), []
     for path, mineral in _labels(folder).items():
         try:
-            one = cache.call(lambda path=path: _measured(path), path.read_bytes(), path.name)
+            one = cache.call(partial(_measured, path), path.read_bytes(), path.name)
             found.append((mineral, *one))
         except (results.UserError, FileNotFoundError) as problem:
             warnings.warn(f"left out of the library: {problem}", stacklevel=2)
@@ -409,7 +370,7 @@ def own_library(folder: str | Path, kept: Library) -> Library:
         )
     minerals, tables, low, high = zip(*found, strict=True)
     peaks = pd.DataFrame(np.concatenate(tables), columns=atlas.NUMBERS)
-    peaks.insert(0, "spectrum", np.repeat(np.arange(len(tables)), [len(t) for t in tables]))
+    peaks["spectrum"] = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     X = atlas.rebuild(peaks, pd.DataFrame({"first_shift": low, "last_shift": high}))
     return kept.join(X, minerals, "your library")
 
@@ -417,7 +378,7 @@ def own_library(folder: str | Path, kept: Library) -> Library:
 def _measured(path: Path) -> tuple[np.ndarray, float, float]:
     one = prepare(read_spectrum(path))
     inside = (one.low <= GRID) & (one.high >= GRID)
-    found = measure(GRID[inside], one.x[inside])
+    found = atlas.measure(GRID[inside], one.x[inside])
     if not len(found):
         raise results.UserError(f"{path}: no peak stands out of its noise")
     return found, one.low, one.high

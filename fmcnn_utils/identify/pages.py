@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +34,12 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; pa
 </style></head><body>
 <h1>Identified spectra</h1>
 <p>{summary}</p>
-{about}
+<details><summary>How to read this</summary>
+<p><b>Confidence</b>: probability of the mineral if it is one of those in the library, from the
+network and the library together, calibrated on specimens that neither had seen. <b>Network</b>: the
+network's own probability. <b>Similarity</b>: of the library's most similar spectrum of the mineral;
+1 is the same. <b>Sure</b> is said of one in fifty spectra of minerals that the library lacks. The
+library is rebuilt from measured peaks.</p></details>
 {blocks}
 </body></html>
 """
@@ -50,22 +56,14 @@ _ERROR = (
     '<section class="spectrum"><h2>{}</h2>'
     '<p><span class="verdict error">not identified</span> {}</p></section>'
 )
-_ABOUT = """<details><summary>How to read this</summary>
-<p><b>Confidence</b>: probability of the mineral if it is one of those in the library, from the
-network and the library together, calibrated on specimens that neither had seen. <b>Network</b>: the
-network's own probability. <b>Similarity</b>: of the library's most similar spectrum of the mineral;
-1 is the same. <b>Sure</b> is said of one in fifty spectra of minerals that the library lacks. The
-library is rebuilt from measured peaks.</p></details>"""
 
 
 def figure(one) -> Figure:
     """The spectrum as measured, as prepared beside the library's, and which bands speak for it."""
-    p, colours = one.prepared, plots.PALETTE
-    theirs, mineral = one._reference.library.scaled(one._row), one.table["mineral"].iloc[0]
-    weight = np.clip(one.attribution, 0, None)
+    p, colours, mineral = one.prepared, plots.PALETTE, one.table["mineral"].iloc[0]
+    theirs, weight = one._reference.library.scaled(one._row), np.clip(one.attribution, 0, None)
     size = {"figsize": (9, 6.4), "height_ratios": [2, 3, 1]}
-    fig, axes = plt.subplots(3, 1, sharex=True, layout="constrained", **size)
-    raw, middle, low = axes
+    fig, (raw, middle, low) = plt.subplots(3, 1, sharex=True, layout="constrained", **size)
     raw.plot(GRID, p.raw, color=colours[2], lw=1, label="as measured")
     if p.background.any():
         taken = np.where(np.isfinite(p.raw), p.background, np.nan)
@@ -75,24 +73,23 @@ def figure(one) -> Figure:
     label = f"{mineral} in the library, mirrored"
     middle.plot(GRID, -theirs, color=colours[4], lw=1, label=label)
     middle.axhline(0, color="0.7", lw=0.8)
-    for name, sign, marker, colour, label in (
-        ("matched", 1, "o", colours[5], "peak in both"),
-        ("left_over", 1, "x", colours[4], "peak left over"),
-        ("missing", -1, "v", colours[4], "peak missing"),
+    for name, line, away, marker, colour, label in (
+        ("matched", p.x, 0.07, "o", colours[5], "peak in both"),
+        ("left_over", p.x, 0.07, "x", colours[4], "peak left over"),
+        ("missing", -theirs, -0.07, "v", colours[4], "peak missing"),
     ):
         if len(at := one.peaks[name][:, 0]):
-            height = np.interp(at, GRID, p.x if sign > 0 else -theirs) + 0.07 * sign
+            height = np.interp(at, GRID, line) + away
             middle.plot(at, height, marker, ms=5, color=colour, label=label)
     middle.set(ylabel="Part of the highest", ylim=(-1.25, 1.25))
     label = f"speaks for {mineral} (integrated gradients)"
     low.fill_between(GRID, weight / max(weight.max(), 1e-12), color=colours[3], label=label)
     low.set(xlabel=plots.SHIFT, yticks=[], ylim=(0, 1.1), xlim=(GRID[0], GRID[-1]))
-    ends = (GRID[0], p.low), (p.high, GRID[-1])
-    for ax in axes:
-        label = "not measured" if ax is raw else None
-        for a, b in ((a, b) for a, b in ends if b - a > 2):
-            ax.axvspan(a, b, color="0.92", lw=0, label=label)
-            label = None
+    ends = [(a, b) for a, b in ((GRID[0], p.low), (p.high, GRID[-1])) if b - a > 2]
+    for ax in fig.axes:
+        for end in ends:
+            label = "not measured" if ax is raw and end is ends[0] else None
+            ax.axvspan(*end, color="0.92", lw=0, label=label)
         ax.spines[["top", "right"]].set_visible(False)
     fig.legend(loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return fig
@@ -120,26 +117,24 @@ def block(one) -> str:
         f"{table['mineral'].iloc[0]}; {len(one.peaks['matched'])} peaks are in both, "
         f"{len(one.peaks['missing'])} missing, {len(one.peaks['left_over'])} left over."
     )
-    peaks = "".join(
-        f"<p>Peaks {said}: {', '.join(f'{at:.0f}' for at in one.peaks[name][:, 0])} cm⁻¹</p>"
-        for name, said in (
-            ("matched", "in both"),
-            ("missing", "of the library's spectrum that are missing"),
-            ("left_over", "that this mineral does not have"),
-        )
-        if len(one.peaks[name])
-    )
+    peaks = ""
+    for name, said in (
+        ("matched", "in both"),
+        ("missing", "of the library's spectrum that are missing"),
+        ("left_over", "that this mineral does not have"),
+    ):
+        if at := [f"{position:.0f}" for position in one.peaks[name][:, 0]]:
+            peaks += f"<p>Peaks {said}: {', '.join(at)} cm⁻¹</p>"
     spoken = "".join(
         f"<li>{b.position:.0f} cm⁻¹ ({b.weight:.0%} of what speaks for it)"
         f"{': may be of ' + html.escape(b.groups) if b.groups else ''}</li>"
         for b in one.bands().query("weight >= 0.02").itertuples()
     )
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes)
-    css = "none" if one.verdict == "none of these" else one.verdict
     return (
         f'<style>{_STYLE}</style><section class="spectrum">'
-        f"<h2>{html.escape(one.prepared.measured.name)}</h2>"
-        f'<p>{html.escape(one.name)} <span class="verdict {css}">{one.verdict}</span></p>'
+        f"<h2>{html.escape(one.prepared.measured.name)}</h2><p>{html.escape(one.name)} "
+        f'<span class="verdict {one.verdict.split()[0]}">{one.verdict}</span></p>'
         f"{table.to_html(index=False, border=0, na_rep='–')}"
         f"{'<ul>' + notes + '</ul>' if notes else ''}"
         f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">'
@@ -169,55 +164,50 @@ def upload():
     return widgets.VBox([button, output])
 
 
-# ---------------------------------------------------------------- many files
-
-
 def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, laser) -> int:
     """Identify files, and print or write the answers; returns how many could not be identified.
 
     With neither ``csv`` nor ``page``, or for a few files, a table per file is printed. Both are
     written whole, at the end. The rest is as of ``identify``.
     """
-    tables, blocks, failed = [], [], 0
-    quiet = len(files) > 10 and (csv or page)
-    with tqdm(total=len(files), desc="identifying", unit="file", disable=len(files) < 3) as bar:
-        for start in range(0, len(files), BATCH):
-            for name, one in _answers(files[start : start + BATCH], top, baseline, laser, library):
-                is_error = isinstance(one, str)
-                failed += is_error
-                tables.append(_rows(name, one))
-                if page:
-                    error = _ERROR.format(html.escape(name), html.escape(str(one)))
-                    blocks.append(error if is_error else block(one))
-                if is_error or not quiet:
-                    tqdm.write(f"{one}\n")
-                bar.update()
+    tables, blocks, failed, n = [], [], 0, len(files)
+    found = _answers(files, top, baseline, laser, library)
+    for name, one in tqdm(found, "identifying", n, unit="file", disable=n < 3):
+        is_error = isinstance(one, str)
+        failed += is_error
+        tables.append(_rows(name, one))
+        if page:
+            error = _ERROR.format(html.escape(name), html.escape(str(one)))
+            blocks.append(error if is_error else block(one))
+        if is_error or n <= 10 or not (csv or page):
+            tqdm.write(f"{one}\n")
     table = pd.concat(tables)[COLUMNS]
     if csv:
         results.write_text(csv, table.to_csv(index=False, lineterminator="\n"))
         print(f"Table: {csv}")
     if page:
         verdicts = table.drop_duplicates("file")["verdict"].value_counts()
-        said = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.items())
-        about = {"summary": f"{verdicts.sum()} files: {said}.", "about": _ABOUT}
-        results.write_text(page, _PAGE.format(style=_STYLE, **about, blocks="\n".join(blocks)))
+        said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        text = {"summary": f"{verdicts.sum()} files: {said}.", "blocks": "\n".join(blocks)}
+        results.write_text(page, _PAGE.format(style=_STYLE, **text))
         print(f"To look at: {page}")
     return failed
 
 
-def _answers(files, top, baseline, laser, library) -> list[tuple[str, object]]:
+def _answers(files, top, baseline, laser, library) -> Iterator[tuple[str, object]]:
     """In the order of the files: the answer of each, or the sentence why there is none."""
-    prepared, found = {}, {}
-    for file in files:
-        try:
-            prepared[file] = prepare(read_spectrum(file), baseline)
-        except (results.UserError, OSError) as problem:
-            text = str(problem)
-            found[file] = text if str(file) in text else f"{file}: {text}"
-    if prepared:
-        given = answers(list(prepared.values()), top, laser, library)
-        found |= dict(zip(prepared, given, strict=True))
-    return [(str(file), found[file]) for file in files]
+    for start in range(0, len(files), BATCH):
+        batch, prepared, found = files[start : start + BATCH], {}, {}
+        for file in batch:
+            try:
+                prepared[file] = prepare(read_spectrum(file), baseline)
+            except (results.UserError, OSError) as problem:
+                text = str(problem)
+                found[file] = text if str(file) in text else f"{file}: {text}"
+        if prepared:
+            given = answers(list(prepared.values()), top, laser, library)
+            found |= dict(zip(prepared, given, strict=True))
+        yield from ((str(file), found[file]) for file in batch)
 
 
 def _rows(name: str, one) -> pd.DataFrame:
