@@ -241,7 +241,7 @@ def _one(ref, top, laser, prepared, p, s, rows, q, odds) -> Identification:
         notes.append("the network holds it for a mineral that it was not trained on")
     elif alone != first and alone not in together:
         notes.append(
-            f"the network alone says {alone} (≈{p.max():.2f}), the library is nearest to "
+            f"the network alone says {alone} (≈{by_network[alone]:.2f}), the library is nearest to "
             f"{names[s.argmax()]} (≈{s.max():.2f}): compare both"
         )
     mixture = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import jinja2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -25,37 +25,8 @@ COLUMNS = ["file", "rank", "mineral", "confidence", "similarity", "verdict", "no
 #: Files whose answers are computed together.
 BATCH = 64
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Identified spectra</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: auto; padding: 1rem }}
-{style}
-</style></head><body>
-<h1>Identified spectra</h1>
-<p>{summary}</p>
-<details><summary>How to read this</summary>
-<p><b>Confidence</b>: probability of the mineral if it is one of those in the library, from the
-network and the library together, calibrated on specimens that neither had seen. <b>Network</b>: the
-network's own probability. <b>Similarity</b>: of the library's most similar spectrum of the mineral;
-1 is the same. <b>Sure</b> is said of one in fifty spectra of minerals that the library lacks. The
-library is rebuilt from measured peaks.</p></details>
-{blocks}
-</body></html>
-"""
-_STYLE = """.spectrum { border-top: 2px solid #ccc; padding-top: .5rem; overflow-x: auto }
-.spectrum h2 { font-size: 1.1rem; overflow-wrap: anywhere }
-.spectrum img { max-width: 100%; height: auto }
-.spectrum table { border-collapse: collapse; margin: .5rem 0 }
-.spectrum td, .spectrum th { padding: .15rem .8rem .15rem 0; text-align: left }
-.spectrum .verdict { font-weight: bold; padding: 0 .5rem; border-radius: .3rem; background: #eee }
-.spectrum .sure { background: #b7e4c7 } .spectrum .likely { background: #e4f1b7 }
-.spectrum .unsure { background: #fbe2a8 }
-.spectrum .none, .spectrum .error { background: #f3c0b8 }"""
-_ERROR = (
-    '<section class="spectrum"><h2>{}</h2>'
-    '<p><span class="verdict error">not identified</span> {}</p></section>'
-)
+#: HTML of an answer and of the page of many, with all texts of files escaped.
+_HTML = jinja2.Environment(loader=jinja2.PackageLoader(__package__, "."), autoescape=True)
 
 
 def figure(one) -> Figure:
@@ -95,52 +66,18 @@ def figure(one) -> Figure:
     return fig
 
 
-def reliability(groups: pd.DataFrame) -> Figure:
-    """Confidence against the share of right answers: columns ``confidence`` and ``right``."""
-    fig, ax = plt.subplots(figsize=(4.2, 4), layout="constrained")
-    ax.plot([0, 1], [0, 1], "--", color="0.6", label="what it says")
-    ax.plot(groups["confidence"], groups["right"], "o-", label="left-out specimens")
-    ax.set(xlabel="Confidence", ylabel="Right answers", xlim=(0.3, 1.02), ylim=(0.3, 1.02))
-    ax.legend(loc="upper left")
-    return fig
-
-
 def block(one) -> str:
-    """One answer as HTML: verdict, table, notes, peaks, picture."""
+    """One answer as HTML: verdict, table, notes, picture, peaks, and what speaks for it."""
     buffer, fig = BytesIO(), figure(one)
     fig.savefig(buffer, format="png", dpi=110)
     plt.close(fig)
-    picture = base64.b64encode(buffer.getvalue()).decode()
     table = one.table.drop(columns=["series", "library"]).round(3)
-    alt = (
-        f"The spectrum as measured, and prepared above the mirrored library spectrum of "
-        f"{table['mineral'].iloc[0]}; {len(one.peaks['matched'])} peaks are in both, "
-        f"{len(one.peaks['missing'])} missing, {len(one.peaks['left_over'])} left over."
-    )
-    peaks = ""
-    for name, said in (
-        ("matched", "in both"),
-        ("missing", "of the library's spectrum that are missing"),
-        ("left_over", "that this mineral does not have"),
-    ):
-        if at := [f"{position:.0f}" for position in one.peaks[name][:, 0]]:
-            peaks += f"<p>Peaks {said}: {', '.join(at)} cm⁻¹</p>"
-    spoken = "".join(
-        f"<li>{b.position:.0f} cm⁻¹ ({b.weight:.0%} of what speaks for it)"
-        f"{': may be of ' + html.escape(b.groups) if b.groups else ''}</li>"
-        for b in one.bands().query("weight >= 0.02").itertuples()
-    )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in one.notes)
-    return (
-        f'<style>{_STYLE}</style><section class="spectrum">'
-        f"<h2>{html.escape(one.prepared.measured.name)}</h2><p>{html.escape(one.name)} "
-        f'<span class="verdict {one.verdict.split()[0]}">{one.verdict}</span></p>'
-        f"{table.to_html(index=False, border=0, na_rep='–')}"
-        f"{'<ul>' + notes + '</ul>' if notes else ''}"
-        f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{picture}">'
-        f"{peaks}{'<p>Bands that speak for it:</p><ul>' + spoken + '</ul>' if spoken else ''}"
-        "</section>"
-    )
+    table = table.to_html(index=False, border=0, na_rep="–")
+    return _template().answer(one, table, base64.b64encode(buffer.getvalue()).decode())
+
+
+def _template():
+    return _HTML.get_template("answers.html").module
 
 
 def upload():
@@ -177,8 +114,7 @@ def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, l
         failed += is_error
         tables.append(_rows(name, one))
         if page:
-            error = _ERROR.format(html.escape(name), html.escape(str(one)))
-            blocks.append(error if is_error else block(one))
+            blocks.append(_template().failed(name, one) if is_error else block(one))
         if is_error or n <= 10 or not (csv or page):
             tqdm.write(f"{one}\n")
     table = pd.concat(tables)[COLUMNS]
@@ -188,8 +124,8 @@ def run(files, library, csv: Path | None, page: Path | None, *, top, baseline, l
     if page:
         verdicts = table.drop_duplicates("file")["verdict"].value_counts()
         said = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        text = {"summary": f"{verdicts.sum()} files: {said}.", "blocks": "\n".join(blocks)}
-        results.write_text(page, _PAGE.format(style=_STYLE, **text))
+        summary = f"{verdicts.sum()} files: {said}."
+        results.write_text(page, _template().page(summary, blocks))
         print(f"To look at: {page}")
     return failed
 
