@@ -25,27 +25,33 @@ MAKERS = {".wdf": "renishaw", ".xml": "jobinyvon", ".tvf": "trivista", ".img": "
 _DETECTORS = {256, 512, 1000, 1024, 1044, 1340, 1600, 1650, 2048, 2068, 3648, 4096}
 #: Other units of an axis: how a header names them, and what to do.
 _UNITS = {
-    "pixels": r"pixel",
-    "eV": r"\bm?ev\b|energy",
-    "nm": r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength",
-}
-_CONVERT = {
-    "pixels": "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one",
-    "eV": "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV",
-    "nm": "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
+    "pixels": (r"pixel", "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one"),
+    "eV": (r"\bm?ev\b|energy", "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV"),
+    "nm": (
+        r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength",
+        "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
+    ),
 }
 #: Consecutive points at the very maximum that no band has, unless the detector was full.
 _SATURATED = 5
 
 #: Ways to write a row of numbers: what stands between them (None: blanks, tabs or semicolons), and
 #: the decimal sign. The one that fits most lines is taken, the first where several fit as many.
+_ROWS = ((",", "."), (None, "."), (None, ","))
 #: Fortran writes 1.5D+02.
 _EXPONENT = str.maketrans("Dd", "Ee")
-_ROWS = ((",", "."), (None, "."), (None, ","))
 
-BASELINES = ("auto", "none", "iarpls", "arpls", "asls", "snip", "modpoly")
 #: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
 SMOOTHNESS = 5e5
+#: Methods of pybaselines, and their parameters.
+_BACKGROUNDS = {
+    "iarpls": {"lam": SMOOTHNESS, "max_iter": 10},
+    "arpls": {"lam": SMOOTHNESS, "max_iter": 20},
+    "asls": {"lam": SMOOTHNESS, "max_iter": 20},
+    "snip": {"max_half_window": 40, "decreasing": True, "smooth_half_window": 3},
+    "modpoly": {"poly_order": 6},
+}
+BASELINES = ("auto", "none", *_BACKGROUNDS)
 #: A background is taken away when it is on median more than this part of the highest band above
 #: it (as of RRUFF's processed spectra two to ten in a hundred still have), and is called strong.
 NEEDED, STRONG = 0.02, 1.0
@@ -58,46 +64,27 @@ SPIKE = 12.0
 
 @dataclass(frozen=True)
 class Measured:
-    """One spectrum as it was measured.
+    """One spectrum as it was measured; ``notes`` say what was done while reading."""
 
-    Attributes:
-        name: what to call it: the name of its file.
-        shift: Raman shift in cm⁻¹, (m,), strictly increasing.
-        intensity: (m,), finite, in any unit.
-        laser: wavelength in nm, or None where the file does not say.
-        notes: what was done while reading, a sentence each.
-    """
-
-    name: str
-    shift: np.ndarray
-    intensity: np.ndarray
-    laser: float | None = None
-    notes: list[str] = field(default_factory=list)
+    name: str  # what to call it: the name of its file
+    shift: np.ndarray  # Raman shift in cm⁻¹, (m,), strictly increasing
+    intensity: np.ndarray  # (m,), finite, in any unit
+    laser: float | None = None  # wavelength in nm, where the file says it
+    notes: list[str] = field(default_factory=list)  # a sentence each
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A spectrum on the grid, and what was done to it.
-
-    Attributes:
-        measured: as it was read.
-        x: (1360,), background and spikes removed, highest point 1, and 0 outside the range.
-        raw: (1360,), only interpolated; nan outside the range.
-        background: (1360,), what was taken away; 0 where nothing was.
-        low: lower end of the measured range inside the grid, in cm⁻¹.
-        high: upper end.
-        noise: standard deviation of the noise, as a part of the highest band.
-        notes: a sentence for each thing that was done, or that limits the answer.
-    """
+    """A spectrum on the grid; ``notes`` say what was done to it, and what limits the answer."""
 
     measured: Measured
-    x: np.ndarray
-    raw: np.ndarray
-    background: np.ndarray
-    low: float
+    x: np.ndarray  # (1360,), no background or spikes, highest point 1, 0 outside the range
+    raw: np.ndarray  # (1360,), only interpolated; nan outside the range
+    background: np.ndarray  # (1360,), what was taken away; 0 where nothing was
+    low: float  # lower end of the measured range inside the grid, in cm⁻¹
     high: float
-    noise: float
-    notes: list[str] = field(default_factory=list)
+    noise: float  # standard deviation of the noise, as a part of the highest band
+    notes: list[str]  # a sentence each
 
 
 def read_spectrum(path: str | Path) -> Measured:
@@ -107,10 +94,7 @@ def read_spectrum(path: str | Path) -> Measured:
     decimal sign; UTF-8, UTF-16 or cp1252; lines of text anywhere; the axis in any order. Of more
     than two columns, those named shift (or wavenumber) and intensity are taken, otherwise the
     first two that are not a row number. Makers' formats (``MAKERS``) need RosettaSciIO.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        UserError: one sentence, for whatever cannot be taken as a Raman spectrum.
+    FileNotFoundError or UserError, one sentence, for whatever cannot be taken as a Raman spectrum.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -130,18 +114,11 @@ def read_spectrum(path: str | Path) -> Measured:
 
 
 def measured(shift, intensity, name="spectrum", header=(), laser: float | None = None) -> Measured:
-    """Two arrays as a spectrum: sorted, repeated shifts averaged, and refused if it is none.
+    """Two arrays in any order as a spectrum: sorted, repeated shifts averaged.
 
-    Args:
-        shift: Raman shift in cm⁻¹, (m,), in any order.
-        intensity: (m,).
-        name: what to call it.
-        header: lines of text that came with it.
-        laser: wavelength in nm; by default what the header or name says.
-
-    Raises:
-        UserError: for an axis in nm, eV, pixels or absolute wavenumbers; for too few points or too
-            small a range; for a flat or saturated spectrum.
+    ``shift`` is in cm⁻¹; ``header`` holds the lines of text that came with it, which may say
+    ``laser``, in nm. UserError for an axis in nm, eV, pixels or absolute wavenumbers, for too few
+    points or too small a range, and for a flat or saturated spectrum.
     """
     shift, intensity = (np.asarray(a, dtype=float).ravel() for a in (shift, intensity))
     if len(shift) != len(intensity):
@@ -152,10 +129,11 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
         notes.append(f"{n} points that are not finite were left out")
     order = np.argsort(shift[fine], kind="stable")
     shift, intensity = shift[fine][order], intensity[fine][order]
-    _refuse_wrong_axis(shift, header)
+    if len(shift):
+        _refuse_wrong_axis(shift, header)
     unique, group, size = np.unique(shift, return_inverse=True, return_counts=True)
-    if len(unique) < len(shift):
-        notes.append(f"{len(shift) - len(unique)} points that repeat a Raman shift were averaged")
+    if repeated := len(shift) - len(unique):
+        notes.append(f"{repeated} points that repeat a Raman shift were averaged")
         shift, intensity = unique, np.bincount(group, intensity) / size
     inside = (shift >= GRID[0]) & (shift <= GRID[-1] + 1)
     span = np.ptp(shift[inside]) if inside.any() else 0
@@ -178,24 +156,25 @@ def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
     # Of each way: the rows of at least two numbers that are as long as most of them are.
     tables, fits = [], []
     for gap, sign in _ROWS:
-        fits.append([_numbers(line, gap, sign) for line in lines])
-        sizes = Counter(len(row) for row in fits[-1] if row and len(row) > 1)
-        width = sizes.most_common(1)[0][0] if sizes else 0
-        tables.append(([row[:width] for row in fits[-1] if row and len(row) >= width > 1], width))
-        if len(tables[-1][0]) > 0.8 * len(lines):
+        rows = [_numbers(line, gap, sign) for line in lines]
+        sizes = Counter(len(row) for row in rows if len(row) > 1)
+        width = max(sizes, key=sizes.get, default=2)
+        tables.append([row[:width] for row in rows if len(row) >= width])
+        fits.append(rows)
+        if len(tables[-1]) > 0.8 * len(lines):
             break
-    values, width = max(tables, key=lambda table: len(table[0]))
+    values = max(tables, key=len)
+    is_text = [not any(rows) for rows in zip(*fits, strict=True)]
     if not values:
         found = "no rows of numbers: give a text file with two columns"
-        if any(row for fit in fits for row in fit):
+        if not all(is_text):
             found = "one column of numbers: give two"
         raise UserError(f"has {found}, the Raman shift in cm⁻¹ and the intensity")
-    is_text = [not any(found) for found in zip(*fits, strict=True)]
     header = [line for line, text in zip(lines, is_text, strict=True) if text]
-    if sum(is_text) > max(200, len(values)):
+    if len(header) > max(200, len(values)):
         raise UserError(f"has {len(values)} rows of numbers among {len(lines)} lines: give a table")
     table = np.array(values).T
-    if width > 20 > len(values):  # spectra in rows
+    if len(table) > 20 > len(values):  # spectra in rows
         table = table.T
     if len(table) < 2:
         raise UserError("has one row of numbers: give two columns, Raman shift and intensity")
@@ -216,17 +195,17 @@ def _decode(content: bytes) -> str:
         return content.decode("cp1252", errors="replace")
 
 
-def _numbers(line: str, gap: str | None, sign: str) -> list[float] | None:
-    """The numbers of a line; None if there is anything else in it."""
+def _numbers(line: str, gap: str | None, sign: str) -> list[float]:
+    """The numbers of a line; none if there is anything else in it."""
     if line[0] not in "+-.0123456789" or "_" in line:
-        return None
+        return []
     parts = line.split(gap) if gap else line.replace(";", " ").split()
     if sign == "," and ("." in line or any(part.endswith(",") for part in parts)):
-        return None
+        return []
     try:
         return [float(part.replace(sign, ".").translate(_EXPONENT)) for part in parts]
     except ValueError:
-        return None
+        return []
 
 
 def _which(table: np.ndarray, header: list[str]) -> tuple[int, int]:
@@ -257,21 +236,19 @@ def _from_maker(path: Path) -> tuple[tuple, list[str]]:
             "the spectrum as text"
         ) from None
     try:
-        if path.suffix.lower() == ".wdf":
+        if maker == "renishaw":
             _check_wdf(path.read_bytes())
-        signals = reader.file_reader(str(path))
-        signal = next(s for s in signals if np.ndim(s["data"]) >= 1)
-        axis = signal["axes"][-1]
-        intensity = np.asarray(signal["data"], dtype=float)
-        intensity = intensity.reshape(-1, intensity.shape[-1])
+        signal = next(s for s in reader.file_reader(str(path)) if np.ndim(s["data"]) >= 1)
+        intensity, axis = np.asarray(signal["data"], dtype=float), signal["axes"][-1]
         shift = axis.get("axis")
         if shift is None:
             shift = axis["offset"] + axis["scale"] * np.arange(axis["size"])
+        mean = intensity.reshape(-1, intensity.shape[-1]).mean(axis=0)  # of a map
     except Exception as error:  # a damaged file may raise anything
         raise UserError(
             f"cannot be read as a file of {maker} ({error}): export the spectrum as text"
         ) from error
-    return (shift, intensity.mean(axis=0)), [f"{axis.get('name', '')} {axis.get('units', '')}"]
+    return (shift, mean), [f"{axis.get('name', '')} {axis.get('units', '')}"]
 
 
 def _check_wdf(content: bytes) -> None:
@@ -286,39 +263,37 @@ def _check_wdf(content: bytes) -> None:
 
 def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
     about = [line for line in header if re.search(r"axis", line, re.I)] + list(header)[-1:]
-    units = " ".join(about).lower()
-    said_right = re.search(r"cm|shift", units)
-    said = [unit for unit, text in _UNITS.items() if not said_right and re.search(text, units)]
+    text = " ".join(about).lower()
+    said_right = re.search(r"cm|shift", text)
+    said = [unit for unit, (name, _) in _UNITS.items() if not said_right and re.search(name, text)]
+    low, high, span = shift[0], shift[-1], np.ptp(shift)
     wrong = said[0] if said else None
     if wrong is None and len(shift) > 2:
-        steps = np.diff(shift)
-        if shift[0] in (0, 1) and np.all(steps == 1) and len(shift) in _DETECTORS:
+        if low in (0, 1) and np.all(np.diff(shift) == 1) and len(shift) in _DETECTORS:
             wrong = "pixels"
-        elif np.ptp(shift) < 10 and 0 < shift[0] < 10:
+        elif span < 10 and 0 < low < 10:
             wrong = "eV"
-        elif shift[0] > 8000:
+        elif low > 8000:
             raise UserError(
-                f"its axis goes from {shift[0]:g} to {shift[-1]:g}, like an absolute wavenumber: "
+                f"its axis goes from {low:g} to {high:g}, like an absolute wavenumber: "
                 "give the Raman shift, the laser's wavenumber (10⁷/nm) minus this"
             )
-        elif not said_right and shift[0] > 200 and shift[-1] < 1200 and np.ptp(shift) < LEAST_RANGE:
+        elif not said_right and low > 200 and high < 1200 and span < LEAST_RANGE:
             wrong = "nm"
-    if wrong and not len(shift):
-        raise UserError("has no points")
     if wrong:
         raise UserError(
-            f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
-            f"shift in cm⁻¹ is needed: {_CONVERT[wrong]}"
+            f"its axis, from {low:g} to {high:g}, seems to be in {wrong}, and a Raman "
+            f"shift in cm⁻¹ is needed: {_UNITS[wrong][1]}"
         )
 
 
 def _refuse_flat(intensity: np.ndarray) -> None:
-    top = intensity.max()
     if (n := len(np.unique(intensity))) < 5:
         raise UserError(
             f"is flat: between 150 and 1,510 cm⁻¹ its intensity has only {n} different "
             f"value{'s' * (n > 1)}; check the columns, or measure again"
         )
+    top = intensity.max()
     longest = max(len(list(run)) for equal, run in groupby(intensity == top) if equal)
     if longest >= _SATURATED:
         raise UserError(
@@ -330,8 +305,9 @@ def _refuse_flat(intensity: np.ndarray) -> None:
 def _laser(header, name: str) -> float | None:
     """The laser's wavelength in nm, where the text or RRUFF's name says it."""
     for line in header:
-        found = re.search(r"(?:laser|excit)[^\d]{0,40}(\d{3,4}(?:\.\d+)?)\s*(?:nm|$)", line, re.I)
-        if found:
+        if found := re.search(
+            r"(?:laser|excit)[^\d]{0,40}(\d{3,4}(?:\.\d+)?)\s*(?:nm|$)", line, re.I
+        ):
             return float(found[1])
     fields = name.split("__")
     found = re.match(r"\d{3,4}(\.\d+)?", fields[3]) if len(fields) == 8 else None
@@ -341,13 +317,9 @@ def _laser(header, name: str) -> float | None:
 def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
     """Spikes and background removed where the spectrum needs it, on the common grid.
 
-    Args:
-        measured: a spectrum as read.
-        baseline: "none"; the name of a method of pybaselines, applied always; or "auto",
-            iarpls (Ye et al. 2020) where the background is higher than ``NEEDED``.
-
-    Raises:
-        UserError: for an unknown baseline, or if nothing rises above the background.
+    ``baseline`` is "none"; the name of a method of pybaselines, applied always; or "auto", iarpls
+    (Ye et al. 2020) where the background is higher than ``NEEDED``. UserError for an unknown
+    baseline, or if nothing rises above the background.
     """
     if baseline not in BASELINES:
         raise UserError(f"baseline {baseline!r} is not one of {', '.join(BASELINES)}")
@@ -357,10 +329,8 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
         notes.append(f"{n_spikes} spikes, as of cosmic rays, were replaced by their neighbours")
     low, high = max(GRID[0], shift[0]), min(GRID[-1], shift[-1])
     inside = (low <= GRID) & (high >= GRID)
-    raw = np.full(len(GRID), np.nan)
-    raw[inside] = np.interp(GRID[inside], shift, y)
-    values = raw[inside]
-    background = np.zeros(len(GRID))
+    raw, background, x = np.full(len(GRID), np.nan), np.zeros(len(GRID)), np.zeros(len(GRID))
+    values = raw[inside] = np.interp(GRID[inside], shift, y)
     if baseline != "none":
         fitted = _background(values, "iarpls" if baseline == "auto" else baseline)
         top = (values - fitted).max()
@@ -371,18 +341,16 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
             if share > STRONG:
                 notes[-1] += "; it is stronger than the bands, and weak ones may be lost"
     values = values - background[inside]
-    step = max(np.median(np.diff(shift)), 1.0)
     noise = _noise(y[(low <= shift) & (shift <= high)])
-    if values.max() <= 0 or values.max() < 4 * noise:
+    if values.max() <= 4 * noise:
         raise UserError("no band stands out of its noise: measure longer, or at another spot")
     noise /= values.max()
     values = values / values.max()
     if noise > NOISY:
-        sigma = 1.5 * min(noise / 0.01, 2)
+        sigma, step = 1.5 * min(noise / 0.01, 2), max(np.median(np.diff(shift)), 1.0)
         # of white noise, a Gaussian of sigma points leaves this part
         left = noise * np.sqrt(step / (2 * np.sqrt(np.pi) * max(sigma, 0.3)))
         values = gaussian_filter1d(values, sigma) - BELOW * left
-    x = np.zeros(len(GRID))
     x[inside] = np.clip(values, 0, None) / values.max()
     if low > GRID[0] + 100 or high < GRID[-1] - 300:
         notes.append(
@@ -406,28 +374,22 @@ def without_spikes(shift, intensity) -> tuple[np.ndarray, int]:
     wide = np.pad(y, 3, mode="edge")
     beside = [wide[3 + k : len(wide) - 3 + k] for k in (-3, -2, 2, 3)]
     level, top = np.median(beside, axis=0), np.max(beside, axis=0)
-    height, noise = y - level, max(_noise(y), 1e-12)
-    spikes = (height > SPIKE * noise) & (top - level < 0.1 * height)
-    spikes &= height > 0.02 * np.ptp(y)
-    if spikes.any():
-        at = np.arange(len(y))
-        y[spikes] = np.interp(at[spikes], at[~spikes], y[~spikes])
+    height, least = y - level, max(SPIKE * max(_noise(y), 1e-12), 0.02 * np.ptp(y))
+    spikes = (height > least) & (top - level < 0.1 * height)
+    at = np.arange(len(y))
+    y[spikes] = np.interp(at[spikes], at[~spikes], y[~spikes])
     return y, int(spikes.sum())
 
 
 def _background(y: np.ndarray, method: str) -> np.ndarray:
-    fit = Baseline(np.arange(len(y), dtype=float))
-    if method == "snip":
-        return fit.snip(y, max_half_window=40, decreasing=True, smooth_half_window=3)[0]
-    if method == "modpoly":
-        return fit.modpoly(y, poly_order=6)[0]
+    fit, parameters = Baseline(np.arange(len(y), dtype=float)), _BACKGROUNDS[method]
     if method != "iarpls":
-        return getattr(fit, method)(y, lam=SMOOTHNESS, max_iter=20)[0]
+        return getattr(fit, method)(y, **parameters)[0]
     # Its weights harden with each iteration. Under a strong background, or in a spectrum almost
     # without noise, they then follow the first guess, far below the bands' feet. So it stops
     # early, and is fitted again to what is left.
     first = fit.iarpls(y, lam=SMOOTHNESS, max_iter=4)[0]
-    return first + fit.iarpls(y - first, lam=SMOOTHNESS, max_iter=10)[0]
+    return first + fit.iarpls(y - first, **parameters)[0]
 
 
 def _noise(y: np.ndarray) -> float:
