@@ -23,23 +23,25 @@ LEAST_POINTS, LEAST_RANGE = 50, 300.0
 MAKERS = {".wdf": "renishaw", ".xml": "jobinyvon", ".tvf": "trivista", ".img": "hamamatsu"}
 #: Points across of common detectors: an axis that counts to one of these counts pixels.
 _DETECTORS = {256, 512, 1000, 1024, 1044, 1340, 1600, 1650, 2048, 2068, 3648, 4096}
-#: Other units of an axis: how a header names them, and what to do.
-_UNITS = {
-    "pixels": (r"pixel", "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one"),
-    "eV": (r"\bm?ev\b|energy", "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV"),
-    "nm": (
-        r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength",
-        "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
-    ),
+#: Other units of an axis: how a header names them, and what to do with each.
+_NAMES = {
+    "pixels": r"pixel",
+    "eV": r"\bm?ev\b|energy",
+    "nm": r"(?<!\d)(?<!\d )\bnm\b|nanomet|wavelength",
 }
+_CONVERT = {
+    "pixels": "calibrate it with a known line, silicon's at 520.7 cm⁻¹ for one",
+    "eV": "multiply the difference to the laser's energy by 8,065.5 cm⁻¹/eV",
+    "nm": "convert it, 10⁷/laser − 10⁷/wavelength, both in nm",
+    "absolute wavenumbers": "subtract it from the laser's wavenumber, 10⁷/nm",
+}
+_LASER = re.compile(r"(?:laser|excit)[^\d]{0,40}(\d{3,4}(?:\.\d+)?)\s*(?:nm|$)", re.I)
 #: Consecutive points at the very maximum that no band has, unless the detector was full.
 _SATURATED = 5
 
 #: Ways to write a row of numbers: what stands between them (None: blanks, tabs or semicolons), and
 #: the decimal sign. The one that fits most lines is taken, the first where several fit as many.
 _ROWS = ((",", "."), (None, "."), (None, ","))
-#: Fortran writes 1.5D+02.
-_EXPONENT = str.maketrans("Dd", "Ee")
 
 #: Smoothness of the Whittaker baselines on a grid of 1 cm⁻¹.
 SMOOTHNESS = 5e5
@@ -101,13 +103,13 @@ def read_spectrum(path: str | Path) -> Measured:
         raise UserError(f"{path} is a folder: give the files in it, for example {path}/*.txt")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: check its name")
-    is_makers, size = path.suffix.lower() in MAKERS, path.stat().st_size
-    if size > MAX_FILE_BYTES and not is_makers:
+    maker, size = MAKERS.get(path.suffix.lower()), path.stat().st_size
+    if size > MAX_FILE_BYTES and not maker:
         raise UserError(
             f"{path} has {size:,} bytes, far more than one spectrum: give a file of one spectrum"
         )
     try:
-        columns, header = _from_maker(path) if is_makers else _from_text(path.read_bytes())
+        columns, header = _from_maker(path, maker) if maker else _from_text(path.read_bytes())
         return measured(*columns, path.name, header)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -129,8 +131,13 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
         notes.append(f"{n} points that are not finite were left out")
     order = np.argsort(shift[fine], kind="stable")
     shift, intensity = shift[fine][order], intensity[fine][order]
-    if len(shift):
-        _refuse_wrong_axis(shift, header)
+    if not len(shift):
+        raise UserError("has no points: give the Raman shift in cm⁻¹ and the intensity")
+    if wrong := _wrong_unit(shift, header):
+        raise UserError(
+            f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
+            f"shift in cm⁻¹ is needed: {_CONVERT[wrong]}"
+        )
     unique, group, size = np.unique(shift, return_inverse=True, return_counts=True)
     if repeated := len(shift) - len(unique):
         notes.append(f"{repeated} points that repeat a Raman shift were averaged")
@@ -138,12 +145,11 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
     inside = (shift >= GRID[0]) & (shift <= GRID[-1] + 1)
     span = np.ptp(shift[inside]) if inside.any() else 0
     if inside.sum() < LEAST_POINTS or span < LEAST_RANGE:
-        reach = f"from {shift[0]:g} to {shift[-1]:g} " if len(shift) else ""
         raise UserError(
-            f"its axis goes {reach}with {inside.sum()} points over {span:.0f} cm⁻¹ between 150 and "
-            f"1,510 cm⁻¹, and {LEAST_POINTS} points over {LEAST_RANGE:.0f} cm⁻¹ are needed: "
-            "measure a wider range; if the axis is a wavelength in nm, convert it to a Raman shift "
-            "in cm⁻¹ (10⁷/laser − 10⁷/wavelength)"
+            f"its axis goes from {shift[0]:g} to {shift[-1]:g} with {inside.sum()} points over "
+            f"{span:.0f} cm⁻¹ between 150 and 1,510 cm⁻¹, and {LEAST_POINTS} points over "
+            f"{LEAST_RANGE:.0f} cm⁻¹ are needed: measure a wider range; if it is in nm, "
+            f"{_CONVERT['nm']}"
         )
     _refuse_flat(intensity[inside])
     return Measured(name, shift, intensity, laser or _laser(header, name), notes)
@@ -165,19 +171,15 @@ def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
             break
     values = max(tables, key=len)
     is_text = [not any(rows) for rows in zip(*fits, strict=True)]
-    if not values:
-        found = "no rows of numbers: give a text file with two columns"
-        if not all(is_text):
-            found = "one column of numbers: give two"
-        raise UserError(f"has {found}, the Raman shift in cm⁻¹ and the intensity")
     header = [line for line, text in zip(lines, is_text, strict=True) if text]
-    if len(header) > max(200, len(values)):
-        raise UserError(f"has {len(values)} rows of numbers among {len(lines)} lines: give a table")
     table = np.array(values).T
     if len(table) > 20 > len(values):  # spectra in rows
         table = table.T
-    if len(table) < 2:
-        raise UserError("has one row of numbers: give two columns, Raman shift and intensity")
+    if len(table) < 2 or len(header) > max(200, len(values)):
+        raise UserError(
+            f"has {len(values) or 'no'} rows of numbers in two columns, of {len(lines)} lines: give "
+            "a text file with two columns, the Raman shift in cm⁻¹ and the intensity"
+        )
     return table[list(_which(table, header))], header
 
 
@@ -203,7 +205,8 @@ def _numbers(line: str, gap: str | None, sign: str) -> list[float]:
     if sign == "," and ("." in line or any(part.endswith(",") for part in parts)):
         return []
     try:
-        return [float(part.replace(sign, ".").translate(_EXPONENT)) for part in parts]
+        # Fortran writes 1.5D+02
+        return [float(part.replace(sign, ".").upper().replace("D", "E")) for part in parts]
     except ValueError:
         return []
 
@@ -211,10 +214,10 @@ def _numbers(line: str, gap: str | None, sign: str) -> list[float]:
 def _which(table: np.ndarray, header: list[str]) -> tuple[int, int]:
     """The columns of shift and intensity."""
     n = len(table)
-    for line in reversed(header):
-        names = [part.lower() for part in re.split(r"[\t;,]|\s{2,}|#", line) if part.strip()]
+    for line in map(str.lower, reversed(header)):
+        names = [name for name in re.split(r"[\t;,]|\s{2,}|#", line) if name.strip()]
         if len(names) != n:
-            names = line.lower().replace("#", " ").split()
+            names = line.replace("#", " ").split()
         if len(names) == n:
             shift = [i for i, name in enumerate(names) if re.search(r"shift|wave|cm|raman", name)]
             counts = [i for i, name in enumerate(names) if re.search(r"intens|counts|signal", name)]
@@ -226,8 +229,7 @@ def _which(table: np.ndarray, header: list[str]) -> tuple[int, int]:
     return (1, 2) if numbered and (np.all(steps > 0) or np.all(steps < 0)) else (0, 1)
 
 
-def _from_maker(path: Path) -> tuple[tuple, list[str]]:
-    maker = MAKERS[path.suffix.lower()]
+def _from_maker(path: Path, maker: str) -> tuple[tuple, list[str]]:
     try:
         reader = import_module(f"rsciio.{maker}")
     except ImportError:
@@ -261,30 +263,23 @@ def _check_wdf(content: bytes) -> None:
         at += size
 
 
-def _refuse_wrong_axis(shift: np.ndarray, header) -> None:
+def _wrong_unit(shift: np.ndarray, header) -> str | None:
+    """The unit of an axis that is not in cm⁻¹, as its header says it, or as its numbers look."""
     about = [line for line in header if re.search(r"axis", line, re.I)] + list(header)[-1:]
     text = " ".join(about).lower()
     said_right = re.search(r"cm|shift", text)
-    said = [unit for unit, (name, _) in _UNITS.items() if not said_right and re.search(name, text)]
+    if not said_right:
+        for unit, name in _NAMES.items():
+            if re.search(name, text):
+                return unit
     low, high, span = shift[0], shift[-1], np.ptp(shift)
-    wrong = said[0] if said else None
-    if wrong is None and len(shift) > 2:
-        if low in (0, 1) and np.all(np.diff(shift) == 1) and len(shift) in _DETECTORS:
-            wrong = "pixels"
-        elif span < 10 and 0 < low < 10:
-            wrong = "eV"
-        elif low > 8000:
-            raise UserError(
-                f"its axis goes from {low:g} to {high:g}, like an absolute wavenumber: "
-                "give the Raman shift, the laser's wavenumber (10⁷/nm) minus this"
-            )
-        elif not said_right and low > 200 and high < 1200 and span < LEAST_RANGE:
-            wrong = "nm"
-    if wrong:
-        raise UserError(
-            f"its axis, from {low:g} to {high:g}, seems to be in {wrong}, and a Raman "
-            f"shift in cm⁻¹ is needed: {_UNITS[wrong][1]}"
-        )
+    looks = {
+        "pixels": low in (0, 1) and np.all(np.diff(shift) == 1) and len(shift) in _DETECTORS,
+        "eV": span < 10 and 0 < low < 10,
+        "absolute wavenumbers": low > 8000,
+        "nm": not said_right and low > 200 and high < 1200 and span < LEAST_RANGE,
+    }
+    return next((unit for unit, alike in looks.items() if alike and len(shift) > 2), None)
 
 
 def _refuse_flat(intensity: np.ndarray) -> None:
@@ -304,14 +299,10 @@ def _refuse_flat(intensity: np.ndarray) -> None:
 
 def _laser(header, name: str) -> float | None:
     """The laser's wavelength in nm, where the text or RRUFF's name says it."""
-    for line in header:
-        if found := re.search(
-            r"(?:laser|excit)[^\d]{0,40}(\d{3,4}(?:\.\d+)?)\s*(?:nm|$)", line, re.I
-        ):
-            return float(found[1])
-    fields = name.split("__")
-    found = re.match(r"\d{3,4}(\.\d+)?", fields[3]) if len(fields) == 8 else None
-    return float(found[0]) if found else None
+    found = next(filter(None, map(_LASER.search, header)), None)
+    if found is None and len(fields := name.split("__")) == 8:
+        found = re.match(r"(\d{3,4}(?:\.\d+)?)", fields[3])
+    return float(found[1]) if found else None
 
 
 def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
