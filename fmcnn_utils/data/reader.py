@@ -177,8 +177,8 @@ def _from_text(content: bytes) -> tuple[np.ndarray, list[str]]:
         table = table.T
     if len(table) < 2 or len(header) > max(200, len(values)):
         raise UserError(
-            f"has {len(values) or 'no'} rows of numbers in two columns, of {len(lines)} lines: give "
-            "a text file with two columns, the Raman shift in cm⁻¹ and the intensity"
+            f"has {len(values) or 'no'} rows of numbers in two columns, of {len(lines)} lines: "
+            "give a text file with two columns, the Raman shift in cm⁻¹ and the intensity"
         )
     return table[list(_which(table, header))], header
 
