@@ -208,9 +208,11 @@ def parse(content: bytes) -> Scan:
             header.setdefault(key.strip(), html.unescape(value.strip()))
         elif line:
             n_lines += 1
-            with suppress(ValueError):
+            try:
                 shift, intensity = map(float, line.replace(",", " ").split())
                 points.append((shift, intensity))
+            except ValueError:
+                continue
     points = np.array(points, dtype=float).reshape(-1, 2)
     points = points[(np.abs(points) < MAX_NUMBER).all(axis=1)]  # nan is not
     if 2 * len(points) < n_lines:
