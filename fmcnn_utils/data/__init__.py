@@ -26,13 +26,9 @@ SOURCES = {"atlas": peaks.load_atlas, "rruff": rruff.load}
 def load(data: str | Path = "atlas") -> Spectra:
     """All spectra of a source, as measured counts on the common grid, not yet curated.
 
-    Args:
-        data: ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
-            archive, downloaded on first use; or the path of an archive (zip file or folder).
-            One never stands in for another.
-
-    Raises:
-        FileNotFoundError, UserError: with one sentence, for a path that is not an archive.
+    ``data`` is ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
+    archive, downloaded on first use; or the path of an archive (zip file or folder): else
+    FileNotFoundError or UserError. One never stands in for another.
     """
     if data in SOURCES:
         return SOURCES[data]()
@@ -45,14 +41,7 @@ def load(data: str | Path = "atlas") -> Spectra:
 
 
 def load_archive(data: str | Path = "rruff") -> Spectra:
-    """``load``, but of the RRUFF archive alone: what is kept in ``results/rruff`` comes from it.
-
-    Raises:
-        UserError: for the atlas; what ``load`` raises, too.
-    """
+    """``load``, but not of the atlas: what is kept in ``results/rruff`` comes from the archive."""
     if data == "atlas":
-        raise UserError(
-            "atlas is not the RRUFF archive, and results/rruff is kept for RRUFF: give rruff or "
-            "the path of an archive as the data"
-        )
+        raise UserError("atlas is not the RRUFF archive: give rruff or the path of an archive")
     return load(data)

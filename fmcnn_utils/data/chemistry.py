@@ -112,8 +112,7 @@ def fits(formula: str, rows: pd.DataFrame) -> pd.Series:
 def explain(regions: Iterable[tuple[float, float]], formula: str) -> pd.DataFrame:
     """The groups of atoms that each region may belong to, and whether the formula allows them.
 
-    One row per region, ``from`` one end ``to`` the other in cm⁻¹, and row of ``bands()`` whose
-    range it touches, with ``allowed``: none where it touches no range.
+    One row per region (``from`` and ``to``, in cm⁻¹) and row of ``bands()`` whose range it touches.
     """
     rows = bands()
     rows["allowed"] = fits(formula, rows)

@@ -27,14 +27,12 @@ def stratified(minerals, n_splits: int = 10, n_repeats: int = 10, seed: int = 0)
 
     Scans of one specimen fall on both sides; see ``by_specimen``. A mineral with fewer spectra
     than folds is in the test set of only some of them (scikit-learn warns of it at each call).
-
-    Raises:
-        UserError: if no mineral has as many spectra as there are folds.
+    UserError if no mineral has as many spectra as there are folds.
     """
     if pd.Series(minerals).value_counts().max() < n_splits:
         raise UserError(
-            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give an archive "
-            "with more spectra"
+            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give a larger "
+            "archive"
         )
     folds = RepeatedStratifiedKFold(n_splits=n_splits, n_repeats=n_repeats, random_state=seed)
     with warnings.catch_warnings():
@@ -51,11 +49,7 @@ def by_specimen(
     A mineral's specimens are assigned to different folds, the lightest fold first, so that no test
     spectrum is of a mineral that its training set lacks. (scikit-learn's StratifiedGroupKFold
     balances the folds too, but may put all of a mineral's specimens into one: on RRUFF that makes
-    5 to 10% of the test spectra unanswerable.)
-
-    Raises:
-        ValueError: if a mineral has a single specimen.
-        UserError: if there are fewer specimens than folds.
+    5 to 10% of the test spectra unanswerable.) ValueError if a mineral has a single specimen.
     """
     minerals, specimens = np.asarray(minerals), np.asarray(specimens)
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
@@ -67,8 +61,7 @@ def by_specimen(
     size = pd.Series(specimens).value_counts()
     if len(size) < n_splits:
         raise UserError(
-            f"{len(size)} specimens cannot be split into {n_splits} folds: give an archive with "
-            "more of them"
+            f"{len(size)} specimens cannot be split into {n_splits} folds: give a larger archive"
         )
     plan = []
     for repeat in range(n_repeats):
@@ -92,20 +85,14 @@ def limit_training(
 ) -> Split:
     """The same fold with less to train on, drawn at random: for learning curves.
 
-    Args:
-        split: the fold; its test spectra stay as they are.
-        minerals: mineral of each spectrum, (n,).
-        specimens: specimen of each, (n,).
-        n_specimens: at most so many training specimens of each mineral; 0 for all.
-        n_spectra: at most so many training spectra of each mineral; 0 for all.
-        seed: of the drawing; a smaller set is part of a larger one of the same seed.
+    At most ``n_specimens`` and ``n_spectra`` of each mineral to train on, 0 for all; a smaller set
+    is part of a larger one of the same seed. The test spectra stay as they are.
     """
     rows = np.random.default_rng(seed).permutation(split.train)
     table = pd.DataFrame({"mineral": minerals[rows], "specimen": specimens[rows]}, index=rows)
     if n_specimens:
-        pairs = table.drop_duplicates()
-        kept = pairs.groupby("mineral").head(n_specimens)["specimen"]
-        table = table[table["specimen"].isin(kept)]
+        kept = table.drop_duplicates().groupby("mineral").head(n_specimens)
+        table = table[table["specimen"].isin(kept["specimen"])]
     if n_spectra:
         table = table.groupby("mineral").head(n_spectra)
     return Split(split.repeat, split.fold, np.sort(table.index.to_numpy()), split.test)
@@ -116,21 +103,9 @@ def validation_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut training spectra into a part to fit and a part to choose the number of epochs on.
 
-    Stratified as far as it goes: about ``fraction`` of the specimens of each mineral are in the
-    validation part, but at least one stays in the part to fit, so that every mineral is seen.
-
-    Args:
-        minerals: mineral of each spectrum, (n,).
-        fraction: share of the spectra to validate on.
-        groups: specimen of each spectrum, (n,), to keep specimens whole; by default each spectrum
-            stands for itself.
-        seed: of the drawing.
-
-    Returns:
-        ``(fit, validation)``, row positions.
-
-    Raises:
-        ValueError: if no mineral has two specimens (spectra).
+    About ``fraction`` of the specimens of each mineral (``groups``; by default each spectrum stands
+    for itself) are in the validation part, but at least one stays in the part to fit, so that every
+    mineral is seen. ValueError if no mineral has two.
     """
     of = np.arange(len(minerals)) if groups is None else np.asarray(groups)
     table = pd.DataFrame({"mineral": minerals, "group": of})
