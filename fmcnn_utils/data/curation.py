@@ -44,9 +44,8 @@ def _with_two(of: str, spectra: Spectra) -> Spectra:
     left = spectra.take(has(2, of, spectra.meta))
     if (minerals := left.meta["mineral"].nunique()) < 2:
         raise UserError(
-            "the curation keeps minerals that are confirmed by X-ray diffraction and have at "
-            f"least two {of}s; here it keeps {minerals}, and a classifier needs two: give an "
-            "archive with more spectra"
+            "the curation keeps minerals confirmed by X-ray diffraction that have at least two "
+            f"{of}s; here it keeps {minerals}, and a classifier needs two: give a larger archive"
         )
     return left
 

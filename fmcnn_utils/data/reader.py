@@ -116,11 +116,10 @@ def read_spectrum(path: str | Path) -> Measured:
 
 
 def measured(shift, intensity, name="spectrum", header=(), laser: float | None = None) -> Measured:
-    """Two arrays in any order as a spectrum: sorted, repeated shifts averaged.
+    """Two arrays as a spectrum: sorted, repeated shifts averaged.
 
-    ``shift`` is in cm⁻¹; ``header`` holds the lines of text that came with it, which may say
-    ``laser``, in nm. UserError for an axis in nm, eV, pixels or absolute wavenumbers, for too few
-    points or too small a range, and for a flat or saturated spectrum.
+    ``header`` holds the lines of text that came with it, which may say ``laser``, in nm. UserError
+    for an axis not in cm⁻¹, too few points or too small a range, a flat or saturated spectrum.
     """
     shift, intensity = (np.asarray(a, dtype=float).ravel() for a in (shift, intensity))
     if len(shift) != len(intensity):
@@ -129,19 +128,17 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
     fine = (np.abs(shift) < MAX_NUMBER) & (np.abs(intensity) < MAX_NUMBER)  # nan is not
     if n := (~fine).sum():
         notes.append(f"{n} points that are not finite were left out")
-    order = np.argsort(shift[fine], kind="stable")
-    shift, intensity = shift[fine][order], intensity[fine][order]
+    shift, group, size = np.unique(shift[fine], return_inverse=True, return_counts=True)
+    intensity = np.bincount(group, intensity[fine]) / size
+    if n := (size - 1).sum():
+        notes.append(f"{n} points that repeat a Raman shift were averaged")
     if not len(shift):
         raise UserError("has no points: give the Raman shift in cm⁻¹ and the intensity")
-    if wrong := _wrong_unit(shift, header):
+    if wrong := _wrong_unit(np.repeat(shift, size), header):
         raise UserError(
             f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
             f"shift in cm⁻¹ is needed: {_CONVERT[wrong]}"
         )
-    unique, group, size = np.unique(shift, return_inverse=True, return_counts=True)
-    if repeated := len(shift) - len(unique):
-        notes.append(f"{repeated} points that repeat a Raman shift were averaged")
-        shift, intensity = unique, np.bincount(group, intensity) / size
     inside = (shift >= GRID[0]) & (shift <= GRID[-1] + 1)
     span = np.ptp(shift[inside]) if inside.any() else 0
     if inside.sum() < LEAST_POINTS or span < LEAST_RANGE:
@@ -234,8 +231,7 @@ def _from_maker(path: Path, maker: str) -> tuple[tuple, list[str]]:
         reader = import_module(f"rsciio.{maker}")
     except ImportError:
         raise UserError(
-            "is a maker's format, which RosettaSciIO reads: pip install rosettasciio, or export "
-            "the spectrum as text"
+            "needs RosettaSciIO: pip install rosettasciio, or export the spectrum as text"
         ) from None
     try:
         if maker == "renishaw":
@@ -268,10 +264,7 @@ def _wrong_unit(shift: np.ndarray, header) -> str | None:
     about = [line for line in header if re.search(r"axis", line, re.I)] + list(header)[-1:]
     text = " ".join(about).lower()
     said_right = re.search(r"cm|shift", text)
-    if not said_right:
-        for unit, name in _NAMES.items():
-            if re.search(name, text):
-                return unit
+    said = {unit: not said_right and re.search(name, text) for unit, name in _NAMES.items()}
     low, high, span = shift[0], shift[-1], np.ptp(shift)
     looks = {
         "pixels": low in (0, 1) and np.all(np.diff(shift) == 1) and len(shift) in _DETECTORS,
@@ -279,21 +272,19 @@ def _wrong_unit(shift: np.ndarray, header) -> str | None:
         "absolute wavenumbers": low > 8000,
         "nm": not said_right and low > 200 and high < 1200 and span < LEAST_RANGE,
     }
-    return next((unit for unit, alike in looks.items() if alike and len(shift) > 2), None)
+    return next((unit for unit, is_so in [*said.items(), *looks.items()] if is_so), None)
 
 
 def _refuse_flat(intensity: np.ndarray) -> None:
     if (n := len(np.unique(intensity))) < 5:
         raise UserError(
-            f"is flat: between 150 and 1,510 cm⁻¹ its intensity has only {n} different "
-            f"value{'s' * (n > 1)}; check the columns, or measure again"
+            f"is flat, with {n} different intensities from 150 to 1,510 cm⁻¹: check the columns"
         )
-    top = intensity.max()
-    longest = max(len(list(run)) for equal, run in groupby(intensity == top) if equal)
+    longest = max(sum(run) for _, run in groupby(intensity == intensity.max()))
     if longest >= _SATURATED:
         raise UserError(
-            f"is saturated: {longest} points in a row have the highest intensity, {top:g}; measure "
-            "it again with less laser power or time"
+            f"is saturated: {longest} points in a row have the highest intensity, "
+            f"{intensity.max():g}; measure it again with less laser power or time"
         )
 
 

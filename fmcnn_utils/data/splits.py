@@ -31,8 +31,7 @@ def stratified(minerals, n_splits: int = 10, n_repeats: int = 10, seed: int = 0)
     """
     if pd.Series(minerals).value_counts().max() < n_splits:
         raise UserError(
-            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give a larger "
-            "archive"
+            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give more"
         )
     folds = RepeatedStratifiedKFold(n_splits=n_splits, n_repeats=n_repeats, random_state=seed)
     with warnings.catch_warnings():
@@ -55,8 +54,8 @@ def by_specimen(
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
     if single := [mineral for mineral, own in owned.items() if len(own) < 2]:
         raise ValueError(
-            f"{len(single)} minerals have a single specimen ({single[0]}, …) and cannot be split "
-            "by specimen: take curation.specimen_rule(spectra)"
+            f"{len(single)} minerals have a single specimen ({single[0]}, …) and cannot be split: "
+            "take curation.specimen_rule(spectra)"
         )
     size = pd.Series(specimens).value_counts()
     if len(size) < n_splits:
@@ -109,7 +108,7 @@ def validation_split(
     """
     of = np.arange(len(minerals)) if groups is None else np.asarray(groups)
     table = pd.DataFrame({"mineral": minerals, "group": of})
-    sizes = table.groupby(["mineral", "group"]).size().rename("size").reset_index()
+    sizes = table.groupby(["mineral", "group"], as_index=False).size()
     sizes = sizes.sample(frac=1, random_state=seed)
     by_mineral = sizes.groupby("mineral")["group"]
     place, count = by_mineral.cumcount(), by_mineral.transform("size")
@@ -117,10 +116,8 @@ def validation_split(
     sizes["at"] = (place + np.random.default_rng(seed).random(len(sizes))) / count
     spare = sizes[place < count - 1].sort_values("at", kind="stable")
     if spare.empty:
-        raise ValueError(
-            f"no mineral has two {'spectra' if groups is None else 'groups'} to train on: there "
-            "must be one to fit and one to validate on"
-        )
+        what = "spectra" if groups is None else "groups"
+        raise ValueError(f"no mineral has two {what} to train on: one to fit, one to validate on")
     so_far = spare["size"].cumsum() - spare["size"]
     picked = spare.loc[so_far < fraction * len(table), ["mineral", "group"]]
     is_picked = table.merge(picked, how="left", indicator=True)["_merge"] == "both"
