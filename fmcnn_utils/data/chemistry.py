@@ -41,18 +41,14 @@ def readable(formula: str) -> str:
 
 
 def elements(formula: str) -> set[str]:
-    """The elements in a formula in RRUFF's notation, or a plain one such as CaSO4·2H2O.
-
-    UserError, here and below, for a formula that cannot be read.
-    """
+    """The elements in a formula in RRUFF's notation, or plain, as CaSO4·2H2O; or UserError."""
     return {element for part in _plain(formula).split("·") for element in _count(part)}
 
 
 def amounts(formula: str) -> dict[str, float]:
     """Atoms of each element in a formula, without its water of crystallisation.
 
-    Alternatives, as in ``(Mg,Fe)_2_``, get equal shares; of a range the first number counts; an
-    unknown number is NaN.
+    Alternatives, ``(Mg,Fe)_2_``, get equal shares; the first of a range counts; unknown is NaN.
     """
     return _count(_plain(formula).partition("·")[0])
 
@@ -126,9 +122,8 @@ def agreement(
     """How often one of ``rows`` of ``bands()`` that the formula allows covers a position.
 
     ``positions`` are the Raman shifts in cm⁻¹ that a method highlights, at least one for each of at
-    least two minerals. Of each mineral: the share of its positions that its own formula ``fits``,
-    and the mean of this share over the formulas of the others, ``chance``. Wide ranges fit much:
-    compare the means of the two columns.
+    least two minerals. Of each: the share of them that its own formula ``fits``, and the mean share
+    by the formulas of the others, ``chance``. Wide ranges fit much: compare the two means.
     """
     at = pd.Series(positions, name="at").explode().astype(float).rename_axis("mineral")
     allowed = np.stack([fits(formulas[mineral], rows) for mineral in positions])
@@ -181,10 +176,7 @@ def _amount(number: str) -> float:
 
 @lru_cache(maxsize=1)
 def series() -> dict[str, dict[str, dict]]:
-    """Of each mineral in ``data/series.csv``: series, or other close relation → its row there.
-
-    A row has ``members`` (a list), what they ``differ in``, and the ``source``.
-    """
+    """Of each mineral in ``data/series.csv``: series or other relation → its row, members split."""
     of = defaultdict(dict)
     for row in pd.read_csv(DATA / "series.csv").to_dict("records"):
         row["members"] = row["members"].split("; ")

@@ -20,18 +20,13 @@ def paper_rule(spectra: Spectra) -> Spectra:
     "Excluding spectra without independent mineral species identification from XRD analysis, and
     spectra containing only a single sample category": identity confirmed by X-ray diffraction,
     then minerals with at least two spectra. Of the archive of 2019 that leaves 3,683 spectra of
-    209 minerals, not the paper's 3,284 of 196. The three spectra without X-ray diffraction are the
-    only ones of their minerals, so either step alone drops them. UserError if fewer than two
-    minerals are left.
+    209 minerals, not the paper's 3,284 of 196. UserError if fewer than two minerals are left.
     """
     return _with_two("file", spectra.take(spectra.meta["identification"] == XRD))
 
 
 def specimen_rule(spectra: Spectra) -> Spectra:
-    """Of ``paper_rule``, the minerals with at least two specimens (RRUFF IDs).
-
-    Only these can be split by specimen: 2,705 spectra, 97 minerals, 324 specimens in 2019.
-    """
+    """Of ``paper_rule``, the minerals with two specimens (RRUFF IDs), to be split by specimen."""
     return _with_two("specimen", paper_rule(spectra))
 
 
@@ -73,11 +68,10 @@ def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFra
 def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
     """The spectra of 2019 (``rruff.manifest()``), found again in a later archive.
 
-    A scan is found by its numbers, since files were renamed; failing that by specimen, mount,
-    laser and angle, when its numbers have been changed. No spectrum is used twice. They come in the
-    order of the manifest, its row as ``spectrum`` in ``meta``, under the mineral names of 2019.
-    Beside them a table of what differs: ``file`` (of 2019), ``now`` (of this archive) and
-    ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
+    A scan is found by its numbers, since files were renamed; failing that by specimen, mount, laser
+    and angle. No spectrum is used twice. They come in the order of the manifest, its row as
+    ``spectrum`` in ``meta``, under the mineral names of 2019. The table says what differs: ``file``
+    (of 2019), ``now`` and ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
     """
     wanted = rruff.manifest()
     scan = ["specimen", "mount", "laser", "angle"]

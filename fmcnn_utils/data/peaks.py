@@ -47,9 +47,8 @@ _HEIGHT, _POSITION, _WIDTH = range(3)
 def peaks() -> pd.DataFrame:
     """All measured peaks, one per row, by ``spectrum`` (row of ``load_atlas()``) and position.
 
-    Numbers: ``position`` (cm⁻¹), ``height`` (counts), ``width`` (FWHM, cm⁻¹) and ``shape``
-    (Lorentzian fraction, 0 to 1). Of the spectrum: ``file``, ``mineral``, ``specimen``, ``mount``,
-    ``laser`` (nm) and ``angle`` (degrees).
+    ``position`` (cm⁻¹), ``height`` (counts), ``width`` (FWHM, cm⁻¹), ``shape`` (Lorentzian
+    fraction, 0 to 1); then ``file`` to ``angle`` (degrees) of the spectrum's ``meta``.
     """
     of_spectrum = rruff.manifest().loc[:, "file":"angle"]
     return pd.read_csv(PEAKS, float_precision="round_trip").join(of_spectrum, on="spectrum")
@@ -106,8 +105,7 @@ def measure(shift, intensity) -> np.ndarray:
     """Position, height, width and shape of each peak of one spectrum, (k, 4), by position.
 
     ``shift`` is (m,) in cm⁻¹, increasing, only where the spectrum was measured. All are rounded to
-    0.1, but heights (counts) to a thousandth of the largest or finer, see ``height_step``. A
-    spectrum that never rises above 0 has no peak.
+    0.1, but heights (counts) to ``height_step``. There may be none.
     """
     shift = np.asarray(shift, dtype=float)
     top = np.max(intensity)
@@ -152,8 +150,8 @@ def _unit(shift, peaks):
 def _noise(y) -> float:
     """Standard deviation of the noise, from how far points are off the line between neighbours.
 
-    Those are two points away: nearer ones share samples, since the grid is interpolated. The median
-    passes over the peaks; 1.4826 makes it a standard deviation.
+    Those are two points away: nearer ones share samples, since the grid is interpolated. 1.4826
+    makes a standard deviation of the median, which passes over the peaks.
     """
     off = y[2:-2] - (y[:-4] + y[4:]) / 2
     return 1.4826 * np.median(np.abs(off)) / np.sqrt(1.5)

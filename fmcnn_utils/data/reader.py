@@ -95,8 +95,7 @@ def read_spectrum(path: str | Path) -> Measured:
     Text: columns with commas, semicolons, tabs or blanks between them; point or comma as the
     decimal sign; UTF-8, UTF-16 or cp1252; lines of text anywhere; the axis in any order. Of more
     than two columns, those named shift (or wavenumber) and intensity are taken, otherwise the
-    first two that are not a row number. Makers' formats (``MAKERS``) need RosettaSciIO.
-    FileNotFoundError or UserError, one sentence, for whatever cannot be taken as a Raman spectrum.
+    first two that are not a row number. UserError for whatever is no Raman spectrum.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -134,7 +133,7 @@ def measured(shift, intensity, name="spectrum", header=(), laser: float | None =
         notes.append(f"{n} points that repeat a Raman shift were averaged")
     if not len(shift):
         raise UserError("has no points: give the Raman shift in cm⁻¹ and the intensity")
-    if wrong := _wrong_unit(np.repeat(shift, size), header):
+    if wrong := _wrong_unit(shift, header):
         raise UserError(
             f"its axis, from {shift[0]:g} to {shift[-1]:g}, seems to be in {wrong}, and a Raman "
             f"shift in cm⁻¹ is needed: {_CONVERT[wrong]}"
@@ -300,8 +299,7 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
     """Spikes and background removed where the spectrum needs it, on the common grid.
 
     ``baseline`` is "none"; the name of a method of pybaselines, applied always; or "auto", iarpls
-    (Ye et al. 2020) where the background is higher than ``NEEDED``. UserError for an unknown
-    baseline, or if nothing rises above the background.
+    (Ye et al. 2020) where the background is higher than ``NEEDED``. UserError if no band is left.
     """
     if baseline not in BASELINES:
         raise UserError(f"baseline {baseline!r} is not one of {', '.join(BASELINES)}")
@@ -323,11 +321,10 @@ def prepare(measured: Measured, baseline: str = "auto") -> Prepared:
             if share > STRONG:
                 notes[-1] += "; it is stronger than the bands, and weak ones may be lost"
     values = values - background[inside]
-    noise = _noise(y[(low <= shift) & (shift <= high)])
-    if values.max() <= 4 * noise:
+    noise, top = _noise(y[(low <= shift) & (shift <= high)]), values.max()
+    if top <= 4 * noise:
         raise UserError("no band stands out of its noise: measure longer, or at another spot")
-    noise /= values.max()
-    values = values / values.max()
+    noise, values = noise / top, values / top
     if noise > NOISY:
         sigma, step = 1.5 * min(noise / 0.01, 2), max(np.median(np.diff(shift)), 1.0)
         # of white noise, a Gaussian of sigma points leaves this part

@@ -63,10 +63,7 @@ class Archive(NamedTuple):
 
 
 def fetch() -> Path:
-    """The archive that RRUFF serves, downloaded to ``data/cache`` on first use (about 80 MB).
-
-    ConnectionError if it cannot be downloaded; UserError if it is not the known archive.
-    """
+    """The archive that RRUFF serves, downloaded to ``data/cache`` on first use (about 80 MB)."""
     path = cache_folder() / "excellent_oriented.zip"
     try:
         if not path.exists():
@@ -99,10 +96,9 @@ def load(path: str | Path | None = None) -> Spectra:
 
 
 def read(path: str | Path) -> Archive:
-    """The Processed spectra of an archive on the common grid, and what else it holds.
+    """The Processed spectra of a zip file or folder on the common grid, and what else it holds.
 
-    What is read from a zip file is kept in ``data/cache``; a folder is read at each call.
-    UserError for what is not a zip file or folder, is unsafe, or holds no spectrum.
+    What is in a zip file is kept in ``data/cache``. UserError for what is unsafe or no archive.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -187,13 +183,10 @@ def parse(content: bytes) -> Scan:
     """One RRUFF text file; UnreadableSpectrum where most lines outside the header are no points.
 
     Lines ``##KEY=value`` are the header, wherever they stand, until ``##END``. A point is a line of
-    two numbers, between them a comma or white space. Line ends may be mixed, the encoding UTF-8 or
-    cp1252. Points that are not finite or beyond ``MAX_NUMBER`` are skipped, as is free text. Points
-    that repeat a Raman shift (files whose shifts were rounded) are replaced by their mean.
-
-    The checksum is the first 16 hex digits of the sha256 of the points, sorted by shift (stable)
-    but not yet averaged, as little-endian float64 pairs shift, intensity: it does not change with
-    line ends, header, encoding or machine.
+    two numbers, between them a comma or white space; others are skipped, as are numbers beyond
+    ``MAX_NUMBER``. Points that repeat a Raman shift (some files' are rounded) are averaged. The
+    checksum, sha256 of the sorted points before that as little-endian float64 pairs, does not
+    change with line ends, header, encoding or machine.
     """
     try:
         text = content.decode("utf-8-sig")

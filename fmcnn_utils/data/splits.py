@@ -27,7 +27,6 @@ def stratified(minerals, n_splits: int = 10, n_repeats: int = 10, seed: int = 0)
 
     Scans of one specimen fall on both sides; see ``by_specimen``. A mineral with fewer spectra
     than folds is in the test set of only some of them (scikit-learn warns of it at each call).
-    UserError if no mineral has as many spectra as there are folds.
     """
     if pd.Series(minerals).value_counts().max() < n_splits:
         raise UserError(
@@ -45,10 +44,9 @@ def by_specimen(
 ) -> list[Split]:
     """No specimen on both sides: ``n_repeats`` × ``n_splits``-fold with RRUFF IDs kept whole.
 
-    A mineral's specimens are assigned to different folds, the lightest fold first, so that no test
-    spectrum is of a mineral that its training set lacks. (scikit-learn's StratifiedGroupKFold
-    balances the folds too, but may put all of a mineral's specimens into one: on RRUFF that makes
-    5 to 10% of the test spectra unanswerable.) ValueError if a mineral has a single specimen.
+    A mineral's specimens, at least two, are assigned to different folds, the lightest fold first,
+    so that no test spectrum is of a mineral that its training set lacks. (StratifiedGroupKFold may
+    put all of them into one: on RRUFF that makes 5 to 10% of the test spectra unanswerable.)
     """
     minerals, specimens = np.asarray(minerals), np.asarray(specimens)
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
