@@ -1,14 +1,8 @@
 """Spectra: where they come from, which of them are used, and how they are split.
 
-======================  ==========================================================================
-``load``                spectra of a source: ``"atlas"``, ``"rruff"``, or a path
-``Spectra``             the data type; ``GRID`` is its axis; ``resample``, ``normalise``, ``medoid``
-``curation``            ``paper_rule``, ``specimen_rule``, and how the counts compare with the paper
-``splits``              ``stratified``, ``by_specimen``, ``limit_training``, ``validation_split``
-``peaks``               the peak atlas, and spectra rebuilt from it
-``rruff``               the archive: ``fetch``, ``read``; ``manifest`` of the spectra of 2019
-``chemistry``           formulas, and which bands belong to which groups of atoms
-======================  ==========================================================================
+``load`` gives them as ``Spectra`` on ``GRID``; ``curation`` leaves those of the paper; ``splits``
+says which train and which test; ``peaks`` is the atlas, ``rruff`` the archive, and ``chemistry``
+knows which bands belong to which groups of atoms.
 """
 
 from pathlib import Path

@@ -56,11 +56,10 @@ def amounts(formula: str) -> dict[str, float]:
 def relation(a: str, b: str) -> str:
     """What two formulas say of how alike the minerals are.
 
-    ``SAME_COMPOSITION``: the same elements in the same proportions, so two minerals are polymorphs.
-    ``EXCHANGED``: the same anion-forming elements, as many anions (O, OH, F, Cl) a formula, and OH,
-    F or Cl among them, and water beside them, in both or in neither: so it is in a solid-solution
-    series, and most often in a group of one structure (but zircon and olivine share that much,
-    too). Else ``UNRELATED``, also where one formula is written for a larger cell than the other.
+    ``SAME_COMPOSITION``: the same elements in the same proportions: polymorphs. ``EXCHANGED``: the
+    same anion-forming elements, as many anions (O, OH, F, Cl) a formula, and OH, F or Cl among
+    them, and water, in both or in neither: as in a solid-solution series, and most groups of one
+    structure (but zircon and olivine, too). Else ``UNRELATED``, also for formulas of other cells.
     """
     first, second = amounts(a), amounts(b)
     water, other_water = (_plain(formula).partition("·")[2] for formula in (a, b))
@@ -82,9 +81,8 @@ def _anions(atoms: dict[str, float]) -> tuple:
 def bands() -> pd.DataFrame:
     """Characteristic Raman bands, one mode of one group of atoms per row.
 
-    ``group``, ``mode``, ``low`` and ``high`` (cm⁻¹), ``strength`` in Raman (strong, medium or
-    weak), ``kind`` (inorganic or organic), ``needs`` and ``without`` (see ``fits``), ``source``,
-    and ``in_paper``: whether the paper's Tables II and III name it, which its text leaves unknown.
+    ``low`` and ``high`` are in cm⁻¹; for ``needs`` and ``without`` see ``fits``. ``in_paper``:
+    whether the paper's Tables II and III name the group, which its text leaves unknown.
     """
     return pd.read_csv(DATA / "bands.csv", keep_default_na=False)
 
@@ -162,8 +160,7 @@ def _count(text: str) -> dict[str, float]:
     atoms = add_up(text)
     if not atoms or re.search(r"[()\[\]{},]", text):
         raise UserError(
-            f"cannot read the formula {whole!r}; give it as in RRUFF's IDEAL CHEMISTRY "
-            "(CaSO_4_·2H_2_O) or plainly (CaSO4·2H2O)"
+            f"cannot read the formula {whole!r}; give it as in RRUFF (CaSO_4_·2H_2_O) or plainly"
         )
     return dict(atoms)
 

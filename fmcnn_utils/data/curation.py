@@ -86,7 +86,7 @@ def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
     kinds = ["missing", "numbers changed", "now named " + now["mineral"]]
     differ = [found < 0, *(now[what] != wanted[what] for what in ("checksum", "mineral"))]
     differences = pd.DataFrame({"file": wanted["file"], "now": now["file"].fillna("")})
-    differences = differences.assign(difference=np.select(differ, kinds, ""))
+    differences["difference"] = np.select(differ, kinds, "")
     rows = np.flatnonzero(found >= 0)
     cut = spectra.take(found.to_numpy()[rows])
     names = wanted["mineral"].to_numpy()[rows]

@@ -148,8 +148,7 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a damaged directory may raise anything
         raise UserError(
-            f"{path} is not a whole zip file (cut short, or of another kind): {error}. "
-            "Download it again, or give the folder that holds its text files"
+            f"{path} is not a whole zip file ({error}): give another, or a folder of text files"
         ) from error
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -257,7 +256,5 @@ def _number(field: str) -> float:
 
 def manifest() -> pd.DataFrame:
     """What is known of each spectrum of 2019: all columns of ``Spectra.meta``."""
-    empty = {"laser": [""]}  # of the other columns it is a text
-    return pd.read_csv(
-        MANIFEST, keep_default_na=False, na_values=empty, float_precision="round_trip"
-    )
+    how = {"keep_default_na": False, "na_values": {"laser": [""]}}  # other empty fields are texts
+    return pd.read_csv(MANIFEST, float_precision="round_trip", **how)
