@@ -1,14 +1,8 @@
 """Spectra: where they come from, which of them are used, and how they are split.
 
-======================  ==========================================================================
-``load``                spectra of a source: ``"atlas"``, ``"rruff"``, or a path
-``Spectra``             the data type; ``GRID`` is its axis; ``resample``, ``normalise``, ``medoid``
-``curation``            ``paper_rule``, ``specimen_rule``, and how the counts compare with the paper
-``splits``              ``stratified``, ``by_specimen``, ``limit_training``, ``validation_split``
-``peaks``               the peak atlas, and spectra rebuilt from it
-``rruff``               the archive: ``fetch``, ``read``; ``manifest`` of the spectra of 2019
-``chemistry``           formulas, and which bands belong to which groups of atoms
-======================  ==========================================================================
+``load`` gives them as ``Spectra`` on ``GRID``; ``curation`` leaves those of the paper; ``splits``
+says which train and which test; ``peaks`` is the atlas, ``rruff`` the archive, and ``chemistry``
+knows which bands belong to which groups of atoms.
 """
 
 from pathlib import Path
@@ -26,13 +20,9 @@ SOURCES = {"atlas": peaks.load_atlas, "rruff": rruff.load}
 def load(data: str | Path = "atlas") -> Spectra:
     """All spectra of a source, as measured counts on the common grid, not yet curated.
 
-    Args:
-        data: ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
-            archive, downloaded on first use; or the path of an archive (zip file or folder).
-            One never stands in for another.
-
-    Raises:
-        FileNotFoundError, UserError: with one sentence, for a path that is not an archive.
+    ``data`` is ``"atlas"``, the embedded reconstruction from measured peaks; ``"rruff"``, the
+    archive, downloaded on first use; or the path of an archive (zip file or folder): else
+    FileNotFoundError or UserError. One never stands in for another.
     """
     if data in SOURCES:
         return SOURCES[data]()
@@ -45,14 +35,7 @@ def load(data: str | Path = "atlas") -> Spectra:
 
 
 def load_archive(data: str | Path = "rruff") -> Spectra:
-    """``load``, but of the RRUFF archive alone: what is kept in ``results/rruff`` comes from it.
-
-    Raises:
-        UserError: for the atlas; what ``load`` raises, too.
-    """
+    """``load``, but not of the atlas: what is kept in ``results/rruff`` comes from the archive."""
     if data == "atlas":
-        raise UserError(
-            "atlas is not the RRUFF archive, and results/rruff is kept for RRUFF: give rruff or "
-            "the path of an archive as the data"
-        )
+        raise UserError("atlas is not the RRUFF archive: give rruff or the path of an archive")
     return load(data)

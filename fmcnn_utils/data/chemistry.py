@@ -7,7 +7,7 @@ The bands are those of ``data/bands.csv``; ``data/README.md`` says where each ra
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -21,8 +21,8 @@ _FORMERS = frozenset(("B", "C", "N", "Si", "P", "S", "As", "V", "Cr", "Mo", "W")
 
 #: A charge, or the sum of a bracket that gives the numbers of its parts.
 _NO_ATOM = re.compile(r"\^[^^]*\^|<sup>[^<]*</sup>|_Σ=[^_]*_")
-#: An element, or the number of a bracket that has been counted, between two @, which takes its
-#: place; and how often, which may be a range (6-7) or unknown (1-x, n).
+#: An element, or @the number of a bracket that has been counted@ in its place; and how often, which
+#: may be a range (6-7) or unknown (1-x, n).
 _PART = re.compile(r"(REE|[A-Z][a-z]?|@\d+@)([\dnxy.+\-–≤≥<>~/]+)?")
 _INNERMOST_BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _SUBSCRIPTS = str.maketrans("0123456789=+-", "₀₁₂₃₄₅₆₇₈₉₌₊₋")
@@ -41,22 +41,14 @@ def readable(formula: str) -> str:
 
 
 def elements(formula: str) -> set[str]:
-    """The elements in a formula in RRUFF's notation, or a plain one such as CaSO4·2H2O.
-
-    Raises:
-        UserError: for a formula that cannot be read.
-    """
+    """The elements in a formula in RRUFF's notation, or plain, as CaSO4·2H2O; or UserError."""
     return {element for part in _plain(formula).split("·") for element in _count(part)}
 
 
 def amounts(formula: str) -> dict[str, float]:
     """Atoms of each element in a formula, without its water of crystallisation.
 
-    Alternatives, as in ``(Mg,Fe)_2_``, get equal shares; of a range the first number counts; an
-    unknown number is NaN.
-
-    Raises:
-        UserError: for a formula that cannot be read.
+    Alternatives, ``(Mg,Fe)_2_``, get equal shares; the first of a range counts; unknown is NaN.
     """
     return _count(_plain(formula).partition("·")[0])
 
@@ -64,13 +56,10 @@ def amounts(formula: str) -> dict[str, float]:
 def relation(a: str, b: str) -> str:
     """What two formulas say of how alike the minerals are.
 
-    Returns:
-        ``SAME_COMPOSITION``: the same elements in the same proportions, so two minerals are
-        polymorphs. ``EXCHANGED``: the same anion-forming elements, as many anions (O, OH, F,
-        Cl) a formula, and OH, F or Cl among them, and water beside them, in both or in neither:
-        so it is in a solid-solution series, and most often within a group of one structure (but
-        zircon and olivine share that much, too). Else ``UNRELATED``, also where one formula is
-        written for a larger cell than the other.
+    ``SAME_COMPOSITION``: the same elements in the same proportions: polymorphs. ``EXCHANGED``: the
+    same anion-forming elements, as many anions (O, OH, F, Cl) a formula, and OH, F or Cl among
+    them, and water, in both or in neither: as in a solid-solution series, and most groups of one
+    structure (but zircon and olivine, too). Else ``UNRELATED``, also for formulas of other cells.
     """
     first, second = amounts(a), amounts(b)
     water, other_water = (_plain(formula).partition("·")[2] for formula in (a, b))
@@ -92,33 +81,18 @@ def _anions(atoms: dict[str, float]) -> tuple:
 def bands() -> pd.DataFrame:
     """Characteristic Raman bands, one mode of one group of atoms per row.
 
-    Returns:
-        ``group``, ``mode``, ``low`` and ``high`` (cm⁻¹), ``strength`` in Raman (strong, medium or
-        weak), ``kind`` (inorganic or organic), ``needs`` and ``without`` (what must be and what
-        must not be in the formula, see ``fits``), ``source``, and ``in_paper``: whether the
-        paper's Tables II and III name the group, which its text leaves unknown.
+    ``low`` and ``high`` are in cm⁻¹; for ``needs`` and ``without`` see ``fits``. ``in_paper``:
+    whether the paper's Tables II and III name the group, which its text leaves unknown.
     """
     return pd.read_csv(DATA / "bands.csv", keep_default_na=False)
 
 
 def fits(formula: str, rows: pd.DataFrame) -> pd.Series:
-    """Whether a formula allows each row of ``bands()``.
+    """Whether a formula allows each of these rows of ``bands()``.
 
-    ``needs`` and ``without`` are words with blanks between them. A word that is an element's
-    symbol asks for that element; any other (CO3, OH, H2O) asks for these very letters in the
-    formula, charges aside. All of ``needs`` must be there, and none of ``without``. A formula
-    distinguishes a carbonate from an oxalate, but not a chain silicate from a sheet: those need
-    Si and O, no more.
-
-    Args:
-        formula: see ``elements``.
-        rows: some or all rows of ``bands()``.
-
-    Returns:
-        Booleans with the index of ``rows``.
-
-    Raises:
-        UserError: for a formula that cannot be read.
+    All words of ``needs`` must be in it, and none of ``without``. An element's symbol asks for that
+    element; any other word (CO3, OH, H2O) for these very letters, charges aside. So a carbonate is
+    distinguished from an oxalate, but not a chain silicate from a sheet: those need Si and O.
     """
     present, written = elements(formula), _plain(formula)
 
@@ -132,17 +106,7 @@ def fits(formula: str, rows: pd.DataFrame) -> pd.Series:
 def explain(regions: Iterable[tuple[float, float]], formula: str) -> pd.DataFrame:
     """The groups of atoms that each region may belong to, and whether the formula allows them.
 
-    Args:
-        regions: the lower and the upper end of each, in cm⁻¹.
-        formula: see ``elements``.
-
-    Returns:
-        One row per region and candidate, by region: ``from`` and ``to`` (the region, cm⁻¹), the
-        columns of ``bands()``, and ``allowed``. A region that no range of the table touches has
-        no row.
-
-    Raises:
-        UserError: for a formula that cannot be read.
+    One row per region (``from`` and ``to``, in cm⁻¹) and row of ``bands()`` whose range it touches.
     """
     rows = bands()
     rows["allowed"] = fits(formula, rows)
@@ -153,23 +117,11 @@ def explain(regions: Iterable[tuple[float, float]], formula: str) -> pd.DataFram
 def agreement(
     positions: Mapping[str, Iterable[float]], formulas: Mapping[str, str], rows: pd.DataFrame
 ) -> pd.DataFrame:
-    """How often a group of the table that covers a position is one that the formula allows.
+    """How often one of ``rows`` of ``bands()`` that the formula allows covers a position.
 
-    Wide ranges fit much, so the same share for the formulas of the other minerals stands beside
-    it: compare the means of the two columns.
-
-    Args:
-        positions: of each mineral, the Raman shifts in cm⁻¹ that a method highlights; at least
-            one for each of at least two minerals.
-        formulas: of each of these minerals, see ``elements``.
-        rows: the rows of ``bands()`` that count.
-
-    Returns:
-        One row per mineral: the share of its positions that a row allowed by its formula
-        ``fits``, and the mean of this share over the formulas of all other minerals, ``chance``.
-
-    Raises:
-        UserError: for a formula that cannot be read.
+    ``positions`` are the Raman shifts in cm⁻¹ that a method highlights, at least one for each of at
+    least two minerals. Of each: the share of them that its own formula ``fits``, and the mean share
+    by the formulas of the others, ``chance``. Wide ranges fit much: compare the two means.
     """
     at = pd.Series(positions, name="at").explode().astype(float).rename_axis("mineral")
     allowed = np.stack([fits(formulas[mineral], rows) for mineral in positions])
@@ -208,8 +160,7 @@ def _count(text: str) -> dict[str, float]:
     atoms = add_up(text)
     if not atoms or re.search(r"[()\[\]{},]", text):
         raise UserError(
-            f"cannot read the formula {whole!r}; give it as in RRUFF's IDEAL CHEMISTRY "
-            "(CaSO_4_·2H_2_O) or plainly (CaSO4·2H2O)"
+            f"cannot read the formula {whole!r}; give it as in RRUFF (CaSO_4_·2H_2_O) or plainly"
         )
     return dict(atoms)
 
@@ -222,16 +173,13 @@ def _amount(number: str) -> float:
 
 @lru_cache(maxsize=1)
 def series() -> dict[str, dict[str, dict]]:
-    """Of each mineral in ``data/series.csv``: series, or other close relation → its row there.
-
-    A row has ``members`` (a list), what they ``differ in``, and the ``source``.
-    """
-    of: dict[str, dict[str, dict]] = {}
+    """Of each mineral in ``data/series.csv``: series or other relation → its row, members split."""
+    of = defaultdict(dict)
     for row in pd.read_csv(DATA / "series.csv").to_dict("records"):
         row["members"] = row["members"].split("; ")
         for member in row["members"]:
-            of.setdefault(member, {})[row["series"]] = row
-    return of
+            of[member][row["series"]] = row
+    return dict(of)
 
 
 def same_series(a: str, b: str) -> bool:

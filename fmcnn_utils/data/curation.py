@@ -20,23 +20,13 @@ def paper_rule(spectra: Spectra) -> Spectra:
     "Excluding spectra without independent mineral species identification from XRD analysis, and
     spectra containing only a single sample category": identity confirmed by X-ray diffraction,
     then minerals with at least two spectra. Of the archive of 2019 that leaves 3,683 spectra of
-    209 minerals, not the paper's 3,284 of 196. The three spectra without X-ray diffraction are the
-    only ones of their minerals, so either step alone drops them.
-
-    Raises:
-        UserError: if fewer than two minerals are left.
+    209 minerals, not the paper's 3,284 of 196. UserError if fewer than two minerals are left.
     """
     return _with_two("file", spectra.take(spectra.meta["identification"] == XRD))
 
 
 def specimen_rule(spectra: Spectra) -> Spectra:
-    """Of ``paper_rule``, the minerals with at least two specimens (RRUFF IDs).
-
-    Only these can be split by specimen: 2,705 spectra, 97 minerals, 324 specimens in 2019.
-
-    Raises:
-        UserError: if fewer than two minerals are left.
-    """
+    """Of ``paper_rule``, the minerals with two specimens (RRUFF IDs), to be split by specimen."""
     return _with_two("specimen", paper_rule(spectra))
 
 
@@ -49,23 +39,16 @@ def _with_two(of: str, spectra: Spectra) -> Spectra:
     left = spectra.take(has(2, of, spectra.meta))
     if (minerals := left.meta["mineral"].nunique()) < 2:
         raise UserError(
-            "the curation keeps minerals that are confirmed by X-ray diffraction and have at "
-            f"least two {of}s; here it keeps {minerals}, and a classifier needs two: give an "
-            "archive with more spectra"
+            "the curation keeps minerals confirmed by X-ray diffraction that have at least two "
+            f"{of}s; here it keeps {minerals}, and a classifier needs two: give a larger archive"
         )
     return left
 
 
 def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFrame:
-    """What each step of the curation leaves, down to ``paper_rule``.
+    """Spectra, minerals and specimens that each step leaves of an archive, down to ``paper_rule``.
 
-    Args:
-        spectra: all Processed spectra of an archive.
-        raw: number of RAW files that the archive holds besides, see ``rruff.Archive``.
-        unreadable: number of files that cannot be read.
-
-    Returns:
-        ``step``, ``spectra`` (files in the first row), ``minerals``, ``specimens``.
+    The first row counts files: ``raw`` and ``unreadable`` ones, see ``rruff.Archive``, too.
     """
     meta = spectra.meta
     confirmed = meta[meta["identification"] == XRD]
@@ -85,17 +68,10 @@ def reconcile(spectra: Spectra, raw: int = 0, unreadable: int = 0) -> pd.DataFra
 def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
     """The spectra of 2019 (``rruff.manifest()``), found again in a later archive.
 
-    A scan is found by its numbers, since files were renamed; failing that by specimen, mount,
-    laser and angle, when its numbers have been changed. No spectrum is used twice.
-
-    Args:
-        spectra: all Processed spectra of an archive.
-
-    Returns:
-        The spectra that were found, in the order of the manifest and under the mineral name of
-        2019, so that classes are the same, with the manifest's row as ``spectrum`` in ``meta``;
-        and a table of what differs: ``file`` (of 2019), ``now`` (of this archive) and
-        ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
+    A scan is found by its numbers, since files were renamed; failing that by specimen, mount, laser
+    and angle. No spectrum is used twice. They come in the order of the manifest, its row as
+    ``spectrum`` in ``meta``, under the mineral names of 2019. The table says what differs: ``file``
+    (of 2019), ``now`` and ``difference``: ``missing``, ``numbers changed`` or ``now named …``.
     """
     wanted = rruff.manifest()
     scan = ["specimen", "mount", "laser", "angle"]
@@ -110,7 +86,7 @@ def cut_to_manifest(spectra: Spectra) -> tuple[Spectra, pd.DataFrame]:
     kinds = ["missing", "numbers changed", "now named " + now["mineral"]]
     differ = [found < 0, *(now[what] != wanted[what] for what in ("checksum", "mineral"))]
     differences = pd.DataFrame({"file": wanted["file"], "now": now["file"].fillna("")})
-    differences = differences.assign(difference=np.select(differ, kinds, ""))
+    differences["difference"] = np.select(differ, kinds, "")
     rows = np.flatnonzero(found >= 0)
     cut = spectra.take(found.to_numpy()[rows])
     names = wanted["mineral"].to_numpy()[rows]

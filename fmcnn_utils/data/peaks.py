@@ -28,7 +28,6 @@ UNORIENTED, UNORIENTED_PEAKS = DATA / "spectra_unoriented.csv.gz", DATA / "peaks
 
 NUMBERS = ["position", "height", "width", "shape"]
 
-#: Most peaks that are measured in one spectrum.
 MAX_PEAKS = 40
 #: Narrowest and widest peak, FWHM in cm⁻¹. RRUFF samples every 1.3 cm⁻¹, so what is narrower than
 #: 2 is a spike on one sample; what is wider than 300 cannot be distinguished from the baseline.
@@ -46,12 +45,10 @@ _HEIGHT, _POSITION, _WIDTH = range(3)
 
 
 def peaks() -> pd.DataFrame:
-    """All measured peaks, one per row, by spectrum and then by position.
+    """All measured peaks, one per row, by ``spectrum`` (row of ``load_atlas()``) and position.
 
-    Returns:
-        ``spectrum`` (row of ``load_atlas()``), ``position`` (cm⁻¹), ``height`` (counts), ``width``
-        (FWHM, cm⁻¹), ``shape`` (Lorentzian fraction, 0 to 1), and of the spectrum ``file``,
-        ``mineral``, ``specimen``, ``mount``, ``laser`` (nm) and ``angle`` (degrees).
+    ``position`` (cm⁻¹), ``height`` (counts), ``width`` (FWHM, cm⁻¹), ``shape`` (Lorentzian
+    fraction, 0 to 1); then ``file`` to ``angle`` (degrees) of the spectrum's ``meta``.
     """
     of_spectrum = rruff.manifest().loc[:, "file":"angle"]
     return pd.read_csv(PEAKS, float_precision="round_trip").join(of_spectrum, on="spectrum")
@@ -77,15 +74,10 @@ def load_unoriented() -> Spectra:
 
 
 def rebuild(table: pd.DataFrame, meta: pd.DataFrame, grid=GRID) -> np.ndarray:
-    """The sum of its peaks for each spectrum, and 0 outside the range that it was measured in.
+    """Counts, float32 (n, points of ``grid``): the sum of the peaks of each spectrum.
 
-    Args:
-        table: ``spectrum`` (row of ``meta``, increasing) and the four numbers of each peak.
-        meta: ``first_shift`` and ``last_shift`` of each spectrum, in cm⁻¹, n rows.
-        grid: Raman shift in cm⁻¹, (m,).
-
-    Returns:
-        Counts, float32 (n, m).
+    ``table`` holds ``spectrum`` (row of ``meta``, increasing) and the four numbers of each peak;
+    outside ``first_shift`` to ``last_shift`` of ``meta``, in cm⁻¹, a spectrum is 0.
     """
     grid = np.asarray(grid, dtype=np.float32)
     numbers = table[NUMBERS].to_numpy(np.float32)
@@ -99,36 +91,21 @@ def rebuild(table: pd.DataFrame, meta: pd.DataFrame, grid=GRID) -> np.ndarray:
 
 
 def profile(shift, position, width, shape) -> np.ndarray:
-    """Pseudo-Voigt peaks of height 1.
+    """Pseudo-Voigt peaks of height 1: shape · Lorentzian + (1 − shape) · Gaussian.
 
-    shape · Lorentzian + (1 − shape) · Gaussian, both of the same full width at half maximum.
-    The arguments broadcast: ``shift`` (m,) with the others (k, 1) gives (k, m).
-
-    Args:
-        shift: Raman shift in cm⁻¹.
-        position: of the maximum, in cm⁻¹.
-        width: full width at half maximum (FWHM) in cm⁻¹.
-        shape: fraction of the Lorentzian, 0 to 1.
+    Both have the same full width at half maximum, ``width``. All but the shape, 0 to 1, are in
+    cm⁻¹, and they broadcast: ``shift`` (m,) with the others (k, 1) gives (k, m).
     """
     squared = ((shift - position) / width) ** 2
     lorentzian, gaussian = 1 / (1 + 4 * squared), np.exp(-4 * math.log(2) * squared)
     return shape * lorentzian + (1 - shape) * gaussian
 
 
-# ---------------------------------------------------------------- measuring
-
-
 def measure(shift, intensity) -> np.ndarray:
-    """The peaks of one spectrum.
+    """Position, height, width and shape of each peak of one spectrum, (k, 4), by position.
 
-    Args:
-        shift: Raman shift in cm⁻¹, (m,), increasing; only where the spectrum was measured.
-        intensity: counts, (m,).
-
-    Returns:
-        position, height, width, shape of each peak, (k, 4), in order of position: cm⁻¹ to 0.1,
-        counts to a thousandth of the largest (or finer: see ``height_step``), FWHM in cm⁻¹ to
-        0.1, Lorentzian fraction to 0.1. No row for a spectrum that never rises above 0.
+    ``shift`` is (m,) in cm⁻¹, increasing, only where the spectrum was measured. All are rounded to
+    0.1, but heights (counts) to ``height_step``. There may be none.
     """
     shift = np.asarray(shift, dtype=float)
     top = np.max(intensity)
@@ -160,10 +137,7 @@ def measure(shift, intensity) -> np.ndarray:
 
 
 def height_step(top: float) -> float:
-    """The step, in counts, to which heights are rounded in a spectrum with the maximum ``top``.
-
-    The largest of 1, 2 or 5 times a power of ten that is at most a thousandth of ``top``.
-    """
+    """The largest of 1, 2 or 5 times a power of ten that is at most a thousandth of ``top``."""
     limit = RESOLUTION * top
     power = 10.0 ** np.floor(np.log10(limit))
     return max(step for step in (power, 2 * power, 5 * power) if step <= limit)
@@ -176,8 +150,8 @@ def _unit(shift, peaks):
 def _noise(y) -> float:
     """Standard deviation of the noise, from how far points are off the line between neighbours.
 
-    The neighbours are two points away: nearer ones share samples, since the grid is interpolated.
-    The median passes over the peaks; 1.4826 makes it a standard deviation.
+    Those are two points away: nearer ones share samples, since the grid is interpolated. 1.4826
+    makes a standard deviation of the median, which passes over the peaks.
     """
     off = y[2:-2] - (y[:-4] + y[4:]) / 2
     return 1.4826 * np.median(np.abs(off)) / np.sqrt(1.5)
@@ -195,7 +169,6 @@ def _search(shift, residual, smoothing, noise):
 
 
 def _above_noise(peaks, noise):
-    """The peaks that stand out of the noise."""
     height, width = peaks[:, _HEIGHT], peaks[:, _WIDTH]
     return peaks[(height > RESOLUTION) & (height * np.sqrt(width) > SIGNAL_TO_NOISE * noise)]
 
@@ -203,23 +176,19 @@ def _above_noise(peaks, noise):
 def _refine(shift, y, peaks, steps, enough):
     """All four numbers of all peaks, by Levenberg–Marquardt with bounds.
 
-    Own code, because it is an order of magnitude faster here than scipy.optimize.least_squares:
-    the normal matrix has at most 160 rows, and bounds are kept by clipping, with a parameter that
-    pushes against its bound left out of the step.
-
-    It ends after that many ``steps``, or when one lowers the sum of squares by less than the
-    fraction ``enough``. Each step is rounded to 1e-7: far below what the table keeps, and far
-    above the last-digit differences between processors, which therefore cannot grow from step to
-    step, and everybody measures the same peaks.
+    Own code, an order of magnitude faster here than scipy.optimize.least_squares: the normal matrix
+    has at most 160 rows, and bounds are kept by clipping, with a parameter that pushes against its
+    bound left out of the step. It ends after so many ``steps``, or when one lowers the sum of
+    squares by less than the fraction ``enough``. Each is rounded to 1e-7: far below what the table
+    keeps, and far above the last-digit differences between processors, which therefore cannot grow
+    from step to step, and everybody measures the same peaks.
     """
     low = np.array([0, shift[0], WIDTHS[0], 0])
     high = np.array([np.inf, shift[-1], WIDTHS[1], 1])
     damping = 1e-2
-    residual, slopes = _residual_and_slopes(shift, y, peaks)
-    cost = residual @ residual
     for _ in range(steps):
-        normal = slopes @ slopes.T
-        gradient = slopes @ residual
+        residual, slopes = _residual_and_slopes(shift, y, peaks)
+        cost, normal, gradient = residual @ residual, slopes @ slopes.T, slopes @ residual
         outward = gradient.reshape(-1, 4)
         stuck = ((peaks <= low) & (outward < 0)) | ((peaks >= high) & (outward > 0))
         free = np.flatnonzero(~stuck.ravel() & (np.diag(normal) > 1e-12))
@@ -235,11 +204,8 @@ def _refine(shift, y, peaks, steps, enough):
             damping *= 6
         else:
             return peaks
-        gain = 1 - (off @ off) / cost
         peaks, damping = trial, max(damping / 6, 1e-7)
-        residual, slopes = _residual_and_slopes(shift, y, peaks)
-        cost = residual @ residual
-        if gain < enough:
+        if 1 - (off @ off) / cost < enough:
             break
     return peaks
 

@@ -8,6 +8,7 @@ import re
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -62,12 +63,7 @@ class Archive(NamedTuple):
 
 
 def fetch() -> Path:
-    """The archive that RRUFF serves, downloaded to ``data/cache`` on first use (about 80 MB).
-
-    Raises:
-        ConnectionError: if it cannot be downloaded; says where to put a copy.
-        UserError: if it is not the known archive: RRUFF adds spectra now and then.
-    """
+    """The archive that RRUFF serves, downloaded to ``data/cache`` on first use (about 80 MB)."""
     path = cache_folder() / "excellent_oriented.zip"
     try:
         if not path.exists():
@@ -80,20 +76,16 @@ def fetch() -> Path:
         ) from error
     if (found := pooch.file_hash(str(path))) != SHA256:
         raise UserError(
-            f"{path} is not the archive that this project knows of {URL} (its sha256 is {found}, "
-            f"not {SHA256}): RRUFF has changed it, or the copy is damaged; remove it to download "
-            "it again, or give its path as the data"
+            f"{path} (sha256 {found}) is not the archive that is known of {URL} (sha256 {SHA256}): "
+            "RRUFF adds spectra now and then, or the copy is damaged; remove it to download it "
+            "again, or give its path as the data"
         )
     return path
 
 
 def load(path: str | Path | None = None) -> Spectra:
-    """The Processed spectra of an archive, see ``read``; prints what was left out, if anything.
-
-    Args:
-        path: a zip file or a folder; by default what ``fetch`` downloads.
-    """
-    path = fetch() if path is None else path
+    """The spectra of ``read(path)``, by default of ``fetch()``; prints what was left out."""
+    path = path or fetch()
     spectra, unreadable, raw, skipped = read(path)
     if raw or skipped or len(unreadable):
         print(
@@ -104,16 +96,9 @@ def load(path: str | Path | None = None) -> Spectra:
 
 
 def read(path: str | Path) -> Archive:
-    """The Processed spectra of an archive on the common grid, and what else it holds.
+    """The Processed spectra of a zip file or folder on the common grid, and what else it holds.
 
-    What is read from a zip file is kept in ``data/cache``; a folder is read at each call.
-
-    Args:
-        path: a zip file or a folder.
-
-    Raises:
-        FileNotFoundError: if there is nothing at ``path``.
-        UserError: for what is not a zip file or folder, is unsafe, or holds no spectrum.
+    What is in a zip file is kept in ``data/cache``. UserError for what is unsafe or no archive.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -131,11 +116,10 @@ def _read(path: Path) -> Archive:
         try:
             scan = parse(_content(open_file))
             rows.append(_describe(file, scan))
+            X.append(resample(scan.shift, scan.intensity))
+            skipped += scan.skipped
         except UnreadableSpectrum as error:
             unreadable.append((file, str(error)))
-            continue
-        X.append(resample(scan.shift, scan.intensity))
-        skipped += scan.skipped
     if not rows:
         first = f"; the first, {unreadable[0][0]}, {unreadable[0][1]}" if unreadable else ""
         raise UserError(
@@ -150,25 +134,21 @@ def scans(path: str | Path) -> Iterator[tuple[str, Scan]]:
     """Name and content of each Processed file of an archive that can be read, as measured."""
     for name, open_file in _files(Path(path)):
         if "__Raman_Data_RAW__" not in name:
-            try:
+            with suppress(UnreadableSpectrum):
                 yield Path(name).name, parse(_content(open_file))
-            except UnreadableSpectrum:
-                continue
 
 
 def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
     """Name of each file, in the order of names, and how to open it: nothing is unpacked to disk."""
     if path.is_dir():
-        files = {f.relative_to(path).as_posix(): f for f in path.rglob("*") if f.is_file()}
-        for name in sorted(files):
-            yield name, partial(files[name].open, "rb")
+        files = (f for f in path.rglob("*") if f.is_file())
+        yield from sorted((f.relative_to(path).as_posix(), partial(f.open, "rb")) for f in files)
         return
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a damaged directory may raise anything
         raise UserError(
-            f"{path} is not a whole zip file (cut short, or of another kind): {error}. "
-            "Download it again, or give the folder that holds its text files"
+            f"{path} is not a whole zip file ({error}): give another, or a folder of text files"
         ) from error
     with archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
@@ -180,12 +160,11 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
                 f"{path} is refused: it unpacks to {size:,} bytes, far more than an archive of "
                 "spectra, or not all of it is compressed with deflate"
             )
-        named = {member.filename.replace("\\", "/"): member for member in members}
-        for name in named:
+        files = {m.filename.replace("\\", "/"): partial(archive.open, m) for m in members}
+        for name in files:
             if name.startswith("/") or name[1:2] == ":" or ".." in name.split("/"):
                 raise UserError(f"{path} is refused: its member {name!r} points outside of it")
-        for name in sorted(named):
-            yield name, partial(archive.open, named[name])
+        yield from sorted(files.items())
 
 
 def _content(open_file: Callable[[], BinaryIO]) -> bytes:
@@ -200,27 +179,19 @@ def _content(open_file: Callable[[], BinaryIO]) -> bytes:
 
 
 def parse(content: bytes) -> Scan:
-    """One RRUFF text file.
+    """One RRUFF text file; UnreadableSpectrum where most lines outside the header are no points.
 
-    Lines ``##KEY=value`` are the header, wherever they stand; what follows ``##END`` is ignored.
-    A point is a line of two numbers, between them a comma or white space. Line ends may be mixed,
-    the encoding UTF-8 or cp1252. Points are sorted by Raman shift, and those that repeat a shift
-    (files whose shifts were rounded) are replaced by their mean. Points that are not finite or
-    beyond ``MAX_NUMBER`` are skipped, as are lines of free text.
-
-    The checksum is the first 16 hex digits of the sha256 of the points, sorted by shift (stable)
-    but not yet averaged, as little-endian float64 pairs shift, intensity: it does not change with
-    line ends, header, encoding or machine.
-
-    Raises:
-        UnreadableSpectrum: for less than two different shifts, or if less than half of the lines
-            outside the header are points.
+    Lines ``##KEY=value`` are the header, wherever they stand, until ``##END``. A point is a line of
+    two numbers, between them a comma or white space; others are skipped, as are numbers beyond
+    ``MAX_NUMBER``. Points that repeat a Raman shift (some files' are rounded) are averaged. The
+    checksum, sha256 of the sorted points before that as little-endian float64 pairs, does not
+    change with line ends, header, encoding or machine.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
-    header, points, skipped = {}, [], 0
+    header, points, n_lines = {}, [], 0
     for line in text.splitlines():
         if line.startswith("##END"):
             break
@@ -228,12 +199,12 @@ def parse(content: bytes) -> Scan:
             key, _, value = line[2:].partition("=")
             header.setdefault(key.strip(), html.unescape(value.strip()))
         elif line:
+            n_lines += 1
             try:
                 shift, intensity = map(float, line.replace(",", " ").split())
                 points.append((shift, intensity))
             except ValueError:
-                skipped += 1
-    n_lines = len(points) + skipped
+                continue
     points = np.array(points, dtype=float).reshape(-1, 2)
     points = points[(np.abs(points) < MAX_NUMBER).all(axis=1)]  # nan is not
     if 2 * len(points) < n_lines:
@@ -251,15 +222,13 @@ def _describe(file: str, scan: Scan) -> dict:
     """What is known of a spectrum, from its header and what only the file's name says."""
     fields, header = file.rsplit("/", 1)[-1].split("__"), scan.header
     if len(fields) != 8 or fields[6] != "Raman_Data_Processed":
-        raise UnreadableSpectrum(
-            "is not named Mineral__mount__Raman__laser__angle__polarization__"
-            "Raman_Data_Processed__number.txt"
-        )
+        form = "Mineral__mount__Raman__laser__angle__polarization__Raman_Data_Processed__number.txt"
+        raise UnreadableSpectrum(f"is not named {form}")
     for key in ("NAMES", "RRUFFID"):
         if not header.get(key):
             raise UnreadableSpectrum(f"has no {key} in its header")
     status = header.get("STATUS", "")
-    identified = (how for part, how in IDENTIFICATIONS.items() if part in status)
+    identification = (how for part, how in IDENTIFICATIONS.items() if part in status)
     return {
         "file": file,
         # The header is right where the file name differs: Axinite-(Fe), not AxiniteFe.
@@ -270,7 +239,7 @@ def _describe(file: str, scan: Scan) -> dict:
         "angle": _number(fields[4].replace("-", ".")),
         "polarization": fields[5],
         "formula": header.get("IDEAL CHEMISTRY", ""),
-        "identification": next(identified, "not stated"),
+        "identification": next(identification, "not stated"),
         "measured_chemistry": bool(header.get("MEASURED CHEMISTRY")),
         "first_shift": scan.shift[0],
         "last_shift": scan.shift[-1],
@@ -287,7 +256,5 @@ def _number(field: str) -> float:
 
 def manifest() -> pd.DataFrame:
     """What is known of each spectrum of 2019: all columns of ``Spectra.meta``."""
-    # An empty number is nan, an empty text is a text.
-    return pd.read_csv(
-        MANIFEST, keep_default_na=False, na_values={"laser": [""]}, float_precision="round_trip"
-    )
+    how = {"keep_default_na": False, "na_values": {"laser": [""]}}  # other empty fields are texts
+    return pd.read_csv(MANIFEST, float_precision="round_trip", **how)

@@ -28,18 +28,14 @@ INTERPOLATIONS = {
 class Spectra:
     """A set of spectra on one grid.
 
-    Attributes:
-        X: intensities, float32 (n, 1360), in the counts of the file they come from.
-        meta: one row per spectrum: ``file``, ``mineral``, ``specimen`` (RRUFF ID), ``mount``,
-            ``laser`` (nm), ``angle`` (degrees), and what else the source knows.
-        grid: Raman shift of the columns of ``X``, (1360,), in cm⁻¹.
-        source: what to write on a figure or score made from these spectra.
+    ``meta`` has one row per spectrum: ``file``, ``mineral``, ``specimen`` (RRUFF ID), ``mount``,
+    ``laser`` (nm), ``angle`` (degrees), and what else the source knows.
     """
 
-    X: np.ndarray
+    X: np.ndarray  # intensities, float32 (n, 1360), in the counts of the file they come from
     meta: pd.DataFrame
-    grid: np.ndarray
-    source: str
+    grid: np.ndarray  # Raman shift of the columns of X, (1360,), in cm⁻¹
+    source: str  # what to write on a figure or score made from these spectra
 
     def __len__(self) -> int:
         return len(self.meta)
@@ -58,50 +54,34 @@ class Spectra:
 
 
 def resample(shift, intensity, grid=GRID, method: str = "linear") -> np.ndarray:
-    """One spectrum, interpolated onto ``grid``.
+    """One spectrum, (m,) at strictly increasing ``shift`` in cm⁻¹, on ``grid``: float32.
 
-    Outside the measured range the result is 0: RRUFF's processed spectra are baseline-corrected,
-    so 0 reads "nothing above the baseline", and no value is invented by extrapolation.
-
-    Args:
-        shift: Raman shift in cm⁻¹, (m,), strictly increasing, at least two points.
-        intensity: counts, (m,).
-        grid: where to interpolate, in cm⁻¹.
-        method: one of ``INTERPOLATIONS``; the paper settles on linear.
-
-    Returns:
-        float32 array of the shape of ``grid``.
+    Outside the measured range it is 0: RRUFF's processed spectra are baseline-corrected, so 0 reads
+    "nothing above the baseline". ``method`` is one of ``INTERPOLATIONS``; the paper settles on
+    linear.
     """
     values = INTERPOLATIONS[method](shift, intensity)(grid)
     return np.nan_to_num(values, nan=0.0).astype(np.float32)
 
 
 def normalise(X: np.ndarray, how: str = "minmax") -> np.ndarray:
-    """Each spectrum scaled by itself (nothing is learnt, so no fold can leak).
+    """Each spectrum of (n, points), scaled by itself: nothing is learnt, so no fold can leak.
 
-    Args:
-        X: intensities, (n, points).
-        how: ``none``; ``minmax`` to 0…1; ``l2`` to unit Euclidean length; ``sqrt``, the square
-            root of ``minmax``, which lifts weak bands. A flat spectrum becomes zeros.
-
-    Returns:
-        float32 array of the shape of ``X``.
-
-    Raises:
-        ValueError: for an unknown normalisation.
+    ``minmax`` to 0…1; ``l2`` to unit Euclidean length; ``sqrt``, the square root of ``minmax``,
+    which lifts weak bands; or ``none``. A flat spectrum becomes zeros.
     """
+    if how not in NORMALISATIONS:
+        raise ValueError(f"normalisation {how!r} is not one of {', '.join(NORMALISATIONS)}")
     X = np.asarray(X, dtype=np.float32)
     if how == "none":
         return X
     if how == "l2":
-        length = np.linalg.norm(X, axis=-1, keepdims=True)
-        return X / np.where(length > 0, length, 1)
-    if how in ("minmax", "sqrt"):
-        low = X.min(axis=-1, keepdims=True)
-        span = X.max(axis=-1, keepdims=True) - low
-        scaled = (X - low) / np.where(span > 0, span, 1)
-        return np.sqrt(scaled) if how == "sqrt" else scaled
-    raise ValueError(f"normalisation {how!r} is not one of {', '.join(NORMALISATIONS)}")
+        span = np.linalg.norm(X, axis=-1, keepdims=True)
+    else:
+        X = X - X.min(axis=-1, keepdims=True)
+        span = X.max(axis=-1, keepdims=True)
+    scaled = X / np.where(span > 0, span, 1)
+    return np.sqrt(scaled) if how == "sqrt" else scaled
 
 
 def medoid(spectra: Spectra, rows) -> int:
@@ -116,13 +96,11 @@ def medoid(spectra: Spectra, rows) -> int:
 
 
 class Normaliser(TransformerMixin, BaseEstimator):
-    """``normalise`` as a step of a scikit-learn pipeline.
+    """``normalise`` as a step of a scikit-learn pipeline; then round to even steps, 0 … levels − 1.
 
-    Args:
-        how: one of ``NORMALISATIONS``.
-        levels: round to this many even steps, 0 … levels − 1, for a normalisation that ends at 1.
-            A tree looks for its thresholds among the distinct values of a feature, and with fewer
-            of them the same forest is several times faster (``benchmarks/forest.py``).
+    ``levels`` are for a normalisation that ends at 1. A tree looks for its thresholds among the
+    distinct values of a feature, and with fewer of them the same forest is several times faster
+    (``benchmarks/forest.py``).
     """
 
     def __init__(self, how: str = "minmax", levels: int | None = None):
@@ -134,10 +112,6 @@ class Normaliser(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X) -> np.ndarray:
-        """Normalised spectra, float32 (n, points).
-
-        Raises:
-            ValueError: for an unknown normalisation.
-        """
+        """Normalised spectra, float32 (n, points)."""
         X = normalise(X, self.how)
         return X if self.levels is None else np.round(X * (self.levels - 1))

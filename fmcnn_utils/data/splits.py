@@ -27,14 +27,10 @@ def stratified(minerals, n_splits: int = 10, n_repeats: int = 10, seed: int = 0)
 
     Scans of one specimen fall on both sides; see ``by_specimen``. A mineral with fewer spectra
     than folds is in the test set of only some of them (scikit-learn warns of it at each call).
-
-    Raises:
-        UserError: if no mineral has as many spectra as there are folds.
     """
     if pd.Series(minerals).value_counts().max() < n_splits:
         raise UserError(
-            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give an archive "
-            "with more spectra"
+            f"no mineral has {n_splits} spectra, one for each of {n_splits} folds: give more"
         )
     folds = RepeatedStratifiedKFold(n_splits=n_splits, n_repeats=n_repeats, random_state=seed)
     with warnings.catch_warnings():
@@ -48,27 +44,21 @@ def by_specimen(
 ) -> list[Split]:
     """No specimen on both sides: ``n_repeats`` × ``n_splits``-fold with RRUFF IDs kept whole.
 
-    A mineral's specimens are assigned to different folds, the lightest fold first, so that no test
-    spectrum is of a mineral that its training set lacks. (scikit-learn's StratifiedGroupKFold
-    balances the folds too, but may put all of a mineral's specimens into one: on RRUFF that makes
-    5 to 10% of the test spectra unanswerable.)
-
-    Raises:
-        ValueError: if a mineral has a single specimen.
-        UserError: if there are fewer specimens than folds.
+    A mineral's specimens, at least two, are assigned to different folds, the lightest fold first,
+    so that no test spectrum is of a mineral that its training set lacks. (StratifiedGroupKFold may
+    put all of them into one: on RRUFF that makes 5 to 10% of the test spectra unanswerable.)
     """
     minerals, specimens = np.asarray(minerals), np.asarray(specimens)
     owned = {m: np.unique(specimens[minerals == m]) for m in np.unique(minerals)}
     if single := [mineral for mineral, own in owned.items() if len(own) < 2]:
         raise ValueError(
-            f"{len(single)} minerals have a single specimen ({single[0]}, …) and cannot be split "
-            "by specimen: take curation.specimen_rule(spectra)"
+            f"{len(single)} minerals have a single specimen ({single[0]}, …) and cannot be split: "
+            "take curation.specimen_rule(spectra)"
         )
     size = pd.Series(specimens).value_counts()
     if len(size) < n_splits:
         raise UserError(
-            f"{len(size)} specimens cannot be split into {n_splits} folds: give an archive with "
-            "more of them"
+            f"{len(size)} specimens cannot be split into {n_splits} folds: give a larger archive"
         )
     plan = []
     for repeat in range(n_repeats):
@@ -92,20 +82,14 @@ def limit_training(
 ) -> Split:
     """The same fold with less to train on, drawn at random: for learning curves.
 
-    Args:
-        split: the fold; its test spectra stay as they are.
-        minerals: mineral of each spectrum, (n,).
-        specimens: specimen of each, (n,).
-        n_specimens: at most so many training specimens of each mineral; 0 for all.
-        n_spectra: at most so many training spectra of each mineral; 0 for all.
-        seed: of the drawing; a smaller set is part of a larger one of the same seed.
+    At most ``n_specimens`` and ``n_spectra`` of each mineral to train on, 0 for all; a smaller set
+    is part of a larger one of the same seed. The test spectra stay as they are.
     """
     rows = np.random.default_rng(seed).permutation(split.train)
     table = pd.DataFrame({"mineral": minerals[rows], "specimen": specimens[rows]}, index=rows)
     if n_specimens:
-        pairs = table.drop_duplicates()
-        kept = pairs.groupby("mineral").head(n_specimens)["specimen"]
-        table = table[table["specimen"].isin(kept)]
+        kept = table.drop_duplicates().groupby("mineral").head(n_specimens)
+        table = table[table["specimen"].isin(kept["specimen"])]
     if n_spectra:
         table = table.groupby("mineral").head(n_spectra)
     return Split(split.repeat, split.fold, np.sort(table.index.to_numpy()), split.test)
@@ -116,25 +100,13 @@ def validation_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut training spectra into a part to fit and a part to choose the number of epochs on.
 
-    Stratified as far as it goes: about ``fraction`` of the specimens of each mineral are in the
-    validation part, but at least one stays in the part to fit, so that every mineral is seen.
-
-    Args:
-        minerals: mineral of each spectrum, (n,).
-        fraction: share of the spectra to validate on.
-        groups: specimen of each spectrum, (n,), to keep specimens whole; by default each spectrum
-            stands for itself.
-        seed: of the drawing.
-
-    Returns:
-        ``(fit, validation)``, row positions.
-
-    Raises:
-        ValueError: if no mineral has two specimens (spectra).
+    About ``fraction`` of the specimens of each mineral (``groups``; by default each spectrum stands
+    for itself) are in the validation part, but at least one stays in the part to fit, so that every
+    mineral is seen. ValueError if no mineral has two.
     """
     of = np.arange(len(minerals)) if groups is None else np.asarray(groups)
     table = pd.DataFrame({"mineral": minerals, "group": of})
-    sizes = table.groupby(["mineral", "group"]).size().rename("size").reset_index()
+    sizes = table.groupby(["mineral", "group"], as_index=False).size()
     sizes = sizes.sample(frac=1, random_state=seed)
     by_mineral = sizes.groupby("mineral")["group"]
     place, count = by_mineral.cumcount(), by_mineral.transform("size")
@@ -142,10 +114,8 @@ def validation_split(
     sizes["at"] = (place + np.random.default_rng(seed).random(len(sizes))) / count
     spare = sizes[place < count - 1].sort_values("at", kind="stable")
     if spare.empty:
-        raise ValueError(
-            f"no mineral has two {'spectra' if groups is None else 'groups'} to train on: there "
-            "must be one to fit and one to validate on"
-        )
+        what = "spectra" if groups is None else "groups"
+        raise ValueError(f"no mineral has two {what} to train on: one to fit, one to validate on")
     so_far = spare["size"].cumsum() - spare["size"]
     picked = spare.loc[so_far < fraction * len(table), ["mineral", "group"]]
     is_picked = table.merge(picked, how="left", indicator=True)["_merge"] == "both"
