@@ -151,7 +151,8 @@ def errors(table: pd.DataFrame) -> Figure:
     plt.setp(ax.containers[1], hatch="//")
     for bars in ax.containers:
         ax.bar_label(bars, fmt="%.1f", fontsize=10, padding=2)
-    ax.set(ylabel="Errors (% of test spectra)", title="RRUFF, tuned models", xlabel="")
+    title = "RRUFF, tuned models, the same test spectra"
+    ax.set(ylabel="Errors (% of tests)", title=title, xlabel="")
     fig.legend(ncols=2, **BELOW)
     return fig
 

@@ -89,7 +89,7 @@ def draw_figures(spectra: data.Spectra) -> None:
         "atlas_against_rruff": reconstruction(of_2019, rebuilt, r2),
         "training_curves": plots.training_curves(history, taken, "RRUFF"),
         "confused_pairs": medians(curated, pairs, formula.map(data.chemistry.readable)),
-        "splits": plots.errors(report.error_table(results.read("scores"))),
+        "splits": plots.errors(report.error_table()),
         "faithfulness": plots.test_results(
             results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
         ),

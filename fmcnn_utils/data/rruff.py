@@ -85,7 +85,7 @@ def fetch() -> Path:
 
 def load(path: str | Path | None = None) -> Spectra:
     """The spectra of ``read(path)``, by default of ``fetch()``; prints what was left out."""
-    path = path or fetch()
+    path = fetch() if path is None else path
     spectra, unreadable, raw, skipped = read(path)
     if raw or skipped or len(unreadable):
         print(
