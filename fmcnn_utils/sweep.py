@@ -132,7 +132,7 @@ def _check_known(names, known, what: str) -> None:
 
 def _combinations(parts: dict) -> list[dict]:
     """All combinations of the rows of ``grid``, ``zip`` and ``list``."""
-    grid, zipped, rows = parts.get("grid", {}), parts.get("zip", {}), parts.get("list", [])
+    grid, zipped, rows = parts.get("grid", {}), parts.get("zip", {}), parts.get("list", [{}])
     for part, columns in (("grid", grid), ("zip", zipped)):
         if not isinstance(columns, dict):
             raise UserError(f"{part} must hold parameters and their values, such as {{SEED: [0]}}")
@@ -141,15 +141,14 @@ def _combinations(parts: dict) -> list[dict]:
                 raise UserError(f"{name} has no list of values: give it, such as [1, 2]")
     if len({len(values) for values in zipped.values()}) > 1:
         raise UserError(f"the lists of zip ({', '.join(zipped)}) differ in length")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError("list must hold combinations, such as [{SEED: 0}, {SEED: 1}]")
-    factors = [[{name: value} for value in values] for name, values in grid.items()]
-    columns = zip(*zipped.values(), strict=True)
-    factors += [[dict(zip(zipped, row, strict=True)) for row in columns], rows]
-    if not any(factors):
+    if not any(parts.values()):
         raise UserError("parameters holds no values: give a grid, a zip or a list")
-    found = product(*filter(None, factors))
-    return [{name: row[name] for row in rows for name in row} for rows in found]
+    factors = [[{name: value} for value in values] for name, values in grid.items()]
+    together = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)]
+    found = product(*factors, together or [{}], rows)
+    return [{name: row[name] for row in combined for name in row} for combined in found]
 
 
 # ---------------------------------------------------------------- the runs
@@ -176,11 +175,10 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
     with tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0) as bar:
         for key, (text, error) in parallel.run(execute, left, n_jobs, scheduler):
             failed = folder / f"{key}.failed.ipynb"
+            failed.unlink(missing_ok=True)
             results.write_text(failed if error else paths[key], text)
             if error:
                 bar.write(error)
-            else:
-                failed.unlink(missing_ok=True)
             rows[key] = _rows(paths[key], keys[key], error)
             _write_numbers(keys, rows, folder)
             bar.update()
@@ -202,7 +200,7 @@ def execute(path: str, values: dict) -> tuple[str, str]:
 
 
 def _keys(sweep: Sweep) -> dict[str, dict]:
-    """Key of each run → its parameters: of the notebook's code, they, the data and the package."""
+    """Key of each run → its parameters; made of them, the notebook's code, data and version."""
     code = [cell.source for cell in notebooks.code_cells(sweep.path)]
     about = [code, version("fmcnn-companion"), results.CODE_VERSION]
     of = {}  # the spectra themselves, wherever their archive lies
@@ -220,9 +218,8 @@ def _rows(path: Path, values: dict, error: str = "") -> list[dict]:
     if error:
         return [row | {"error": error}]
     row["minutes"] = round(notebooks.minutes(path), 3)
-    return [
-        row | {"number": n.name, "value": n.value, "unit": n.unit} for n in notebooks.shown(path)
-    ]
+    numbers = notebooks.shown(path)
+    return [row | {"number": n.name, "value": n.value, "unit": n.unit} for n in numbers]
 
 
 def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -> pd.DataFrame:
