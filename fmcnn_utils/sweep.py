@@ -111,7 +111,7 @@ def build(
     texts = [{name: str(value) for name, value in own.items()} for own in runs]
     runs = [notebooks.assign([path], own)[path] for own in texts]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
-    known = notebooks.numbers(path)["name"].tolist()
+    known = [n.name for n in notebooks.numbers(path)]
     _check_known([*numbers, *cost], known, f"a number of {path.stem}")
     swept = list(dict.fromkeys(name for own in runs for name in own))
     _check_known(against, [*swept, *known], "a parameter of this sweep")
@@ -218,7 +218,7 @@ def _rows(path: Path, values: dict, error: str = "") -> list[dict]:
     if error:
         return [row | {"error": error}]
     row["minutes"] = round(notebooks.minutes(path), 3)
-    numbers = notebooks.shown(path)
+    numbers = notebooks.numbers(path)
     return [row | {"number": n.name, "value": n.value, "unit": n.unit} for n in numbers]
 
 
