@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,15 +49,15 @@ def find(names: list[str] | None = None, everywhere: bool = False) -> list[Path]
 
     With ``everywhere`` those of ``notebooks/sweeps``, too. UserError if no name starts so.
     """
+    names = names or [""]
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     if everywhere:
         paths += sorted(NOTEBOOKS.glob("sweeps/*.ipynb"))
-    for name in names or [""]:
+    for name in names:
         if not any(path.name.startswith(name) for path in paths):
-            known = ", ".join(path.stem for path in paths) or "none"
-            said = f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}"
-            raise UserError(f"{said}; there are: {known}")
-    return [path for path in paths if path.name.startswith(tuple(names or [""]))]
+            said = f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; there are: "
+            raise UserError(said + (", ".join(path.stem for path in paths) or "none"))
+    return [path for path in paths if path.name.startswith(tuple(names))]
 
 
 def parameters(path: Path) -> dict[str, object]:
@@ -67,8 +66,8 @@ def parameters(path: Path) -> dict[str, object]:
     return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
 
 
-def assign(paths: list[Path], given: dict[str, str]) -> dict[Path, dict[str, object]]:
-    """What each notebook gets of ``given``, name → text as typed on the command line.
+def assign(paths: list[Path], given: dict[str, object]) -> dict[Path, dict[str, object]]:
+    """What each notebook gets of ``given``, name → value, or the text of it that was typed.
 
     UserError for a name that no notebook has (papermill would only warn), or a value of another
     type than the default.
@@ -79,13 +78,13 @@ def assign(paths: list[Path], given: dict[str, str]) -> dict[Path, dict[str, obj
             there_are = "; ".join(f"{path.stem}: {', '.join(known[path])}" for path in paths)
             raise UserError(f"{name} is not a parameter here; there are: {there_are}")
     return {
-        path: {name: _value(name, given[name], own[name]) for name in own if name in given}
+        path: {name: _value(name, str(given[name]), own[name]) for name in own if name in given}
         for path, own in known.items()
     }
 
 
 def _value(name: str, text: str, default):
-    """The value that a text typed on the command line stands for: of the default's type."""
+    """The value that a typed text stands for: of the default's type."""
     if isinstance(default, str):
         # A notebook starts in its own folder, so the path of an archive has to be absolute.
         path = Path(text).expanduser()
@@ -109,19 +108,17 @@ def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     raises, and ``output`` keeps what ran, and the error; or if no kernel starts.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
     try:
         _execute(path, output, values)
-        return (time.perf_counter() - start) / 60
+        return minutes(output)
     except papermill.PapermillExecutionError as error:
         source, count, problem = error.source, error.exec_count, f"{error.ename}: {error.evalue}"
     except DeadKernelError:
         begun = [cell for cell in code_cells(output) if cell.metadata.papermill.start_time]
         source, count = begun[-1].source, begun[-1].execution_count
         problem = "the kernel died, most often for want of memory"
-    first_line = source.strip().splitlines()[0]
-    place = f"{path.name} failed in cell In [{count or ' '}], `{first_line}`"
-    raise NotebookFailed(f"{place}:\n    {problem}")
+    place = f"cell In [{count or ' '}], `{source.strip().splitlines()[0]}`"
+    raise NotebookFailed(f"{path.name} failed in {place}:\n    {problem}")
 
 
 def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
@@ -151,7 +148,7 @@ def refresh(path: Path, output: Path) -> float:
 
     If a cell raises, the file at ``path`` stays as it was.
     """
-    minutes = execute(path, output, {})
+    taken = execute(path, output, {})
     notebook = without_widgets(nbformat.read(output, as_version=4))
     notebook.metadata = METADATA
     for cell in notebook.cells:
@@ -161,7 +158,7 @@ def refresh(path: Path, output: Path) -> float:
             cell.metadata["jupyter"] = {"source_hidden": True}
     with atomic_write(path) as part:
         nbformat.write(notebook, part)
-    return minutes
+    return taken
 
 
 def code_cells(path: Path, kind: str = "code") -> list:
@@ -204,12 +201,7 @@ def answer(path: Path) -> str:
     return found[1].strip() if found else ""
 
 
-# ---------------------------------------------------------------- pages
-
-
-def make_pages(
-    folder: Path, paths: list[Path], said: str, minutes: dict[str, float] | None = None
-) -> Path:
+def make_pages(folder: Path, paths: list[Path], said: str, minutes: dict | None = None) -> Path:
     """Make pages of executed notebooks, the README, the data and the package; returns the index.
 
     It has the claims, questions and answers, and what is ``said`` of the spectra. Of a run,

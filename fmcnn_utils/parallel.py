@@ -18,9 +18,7 @@ MAX_RESTARTS = 3  # in a row, without a single task finished in between
 WAIT_FOR_WORKERS = 60  # s, for the first worker of a Dask scheduler
 
 
-def run(
-    function: Callable, tasks: dict, n_jobs: int = 2, scheduler: str | None = None
-) -> Iterator[tuple]:
+def run(function: Callable, tasks: dict, n_jobs=2, scheduler: str | None = None) -> Iterator:
     """``(key, function(*arguments))`` of each of ``tasks``, key → arguments, as they finish.
 
     They run in ``n_jobs`` processes (1: in this one), or on the Dask cluster at the address
@@ -41,7 +39,7 @@ def run(
             except (BrokenExecutor, CancelledError) as death:
                 if (deaths := deaths + 1) > MAX_RESTARTS:
                     raise UserError(
-                        f"worker processes died {deaths} times in a row, without finishing one of "
+                        f"workers died {deaths} times in a row, without finishing one of "
                         f"{len(left)} tasks left: is there enough memory for as many workers?"
                     ) from death
 

@@ -89,10 +89,8 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
         raise UserError(f"{path}: {error}") from error
 
 
-def build(
-    notebook, runs, repeats=1, *, name=None, title=None, numbers=(), against=(), cost=()
-) -> Sweep:
-    """A sweep of the notebook whose name begins with ``notebook``.
+def build(notebook, runs, repeats=1, name=None, title=None, numbers=(), against=(), cost=()):
+    """A ``Sweep`` of the notebook whose name begins with ``notebook``.
 
     Each of ``runs``, parameters in a dict, is made for the values 0 to ``repeats`` - 1 of ``SEED``.
     By default the first number of the notebook is drawn against the first two parameters with
@@ -107,9 +105,7 @@ def build(
         if any("SEED" in own for own in runs):
             raise UserError("SEED is among the parameters, and repeats would set it: leave one out")
         runs = [own | {"SEED": seed} for own in runs for seed in range(repeats)]
-    # each value is read as it would be from the command line: of the default's type, or refused
-    texts = [{name: str(value) for name, value in own.items()} for own in runs]
-    runs = [notebooks.assign([path], own)[path] for own in texts]
+    runs = [notebooks.assign([path], own)[path] for own in runs]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
     known = [n.name for n in notebooks.numbers(path)]
     _check_known([*numbers, *cost], known, f"a number of {path.stem}")
@@ -151,9 +147,6 @@ def _combinations(parts: dict) -> list[dict]:
     return [{name: row[name] for row in combined for name in row} for combined in found]
 
 
-# ---------------------------------------------------------------- the runs
-
-
 def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = None) -> pd.DataFrame:
     """Run what ``folder`` does not hold yet; returns its ``numbers.csv``, written after each run.
 
@@ -164,15 +157,14 @@ def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = Non
     """
     keys = _keys(sweep)
     paths = {key: folder / f"{key}.ipynb" for key in keys}
-    done = {key: path for key, path in paths.items() if path.exists()}
-    left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
+    rows = {key: _rows(path, keys[key]) for key, path in paths.items() if path.exists()}
+    left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in rows}
     n_jobs = min(n_jobs, joblib.cpu_count())
-    minutes, rest = [notebooks.minutes(path) for path in done.values()], ""
+    minutes, rest = [notebooks.minutes(paths[key]) for key in rows], ""
     if minutes and not scheduler:
         rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min"
-    print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
-    rows = {key: _rows(path, keys[key]) for key, path in done.items()}
-    with tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0) as bar:
+    print(f"{len(keys)} runs, {len(rows)} done, {len(left)} to run{rest}", flush=True)
+    with tqdm(total=len(keys), initial=len(rows), unit="run", smoothing=0) as bar:
         for key, (text, error) in parallel.run(execute, left, n_jobs, scheduler):
             failed = folder / f"{key}.failed.ipynb"
             failed.unlink(missing_ok=True)
@@ -239,9 +231,6 @@ def summarise(sweep: Sweep, folder: Path) -> Path:
     (summary,) = notebooks.find(["summary"], everywhere=True)
     notebooks.execute(summary, output, {"FOLDER": str(folder.resolve())})
     return output
-
-
-# ---------------------------------------------------------------- what was found
 
 
 @dataclass(frozen=True)
