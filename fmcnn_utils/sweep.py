@@ -105,6 +105,7 @@ def build(notebook, runs, repeats=1, name=None, title=None, numbers=(), against=
         if any("SEED" in own for own in runs):
             raise UserError("SEED is among the parameters, and repeats would set it: leave one out")
         runs = [own | {"SEED": seed} for own in runs for seed in range(repeats)]
+    # each value as from the command line: of the default's type, or refused
     runs = [notebooks.assign([path], own)[path] for own in runs]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
     known = [n.name for n in notebooks.numbers(path)]
