@@ -8,54 +8,49 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
+
+from . import data, results
+from .data.reader import BASELINES
 from .results import ROOT, UserError, in_a_sentence
 
 BUILD = ROOT / "build"
 
 
-def reproduce(args) -> int:
+def notebooks(args) -> int | None:
+    """Execute the committed notebooks at their defaults, in place."""
+    from . import notebooks
+
+    for path in notebooks.find(args.notebooks):
+        if _minutes(notebooks.refresh, path, BUILD / "notebooks" / path.name) is None:
+            return 1
+
+
+def reproduce(args) -> int | None:
     """Run the notebooks, quick profile, on the embedded data: build/reproduce/index.html."""
     from . import notebooks
 
     given = dict(args.parameter) | ({"DATA": args.data} if args.data else {})
     values = notebooks.assign(notebooks.find(args.notebooks), given)
-    return _run_all(values, BUILD / "reproduce")
-
-
-def site(args) -> int:
-    """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
-    from . import data, notebooks
-
-    shutil.rmtree(BUILD / "site", ignore_errors=True)
-    intro = f"Spectra of the notebooks: {data.peaks.SOURCE}."
-    print(f"To read: {notebooks.make_pages(BUILD / 'site', notebooks.find(), intro)}")
-    return 0
-
-
-def _run_all(values: dict[Path, dict], folder: Path) -> int:
-    """Execute notebooks, and make pages of them in ``folder``."""
-    from . import data, notebooks
-
+    folder, minutes = BUILD / "reproduce", {}
     shutil.rmtree(folder, ignore_errors=True)  # an old run must not pass for this one
-    minutes = {}
     for path, own in values.items():
         output = folder / path.name
-        minutes[path.stem] = _timed(notebooks.execute, path, output, own)
+        minutes[path.stem] = _minutes(notebooks.execute, path, output, own)
         if minutes[path.stem] is None:
             return 1
-        if not (numbers := notebooks.numbers(output)).empty:
-            print(numbers.to_string(index=False), flush=True)
-    given = {name: value for own in values.values() for name, value in own.items()}
-    source = given.pop("DATA", "atlas")
+        if numbers := notebooks.numbers(output):
+            print(pd.DataFrame(numbers).to_string(index=False), flush=True)
+    used = {name: value for own in values.values() for name, value in own.items()}
+    source = used.pop("DATA", "atlas")
     source = data.peaks.SOURCE if source == "atlas" else f"RRUFF, {source}"
-    said = ", ".join(f"{name} = {value}" for name, value in given.items())
+    said = ", ".join(f"{name} = {value}" for name, value in used.items())
     intro = f"Spectra of this run: {source}. {said or 'All else as committed.'}"
     executed = [folder / path.name for path in values]
     print(f"\n{intro}\nTo read: {notebooks.make_pages(folder, executed, intro, minutes)}")
-    return 0
 
 
-def _timed(run, path: Path, output: Path, *values) -> float | None:
+def _minutes(run, path: Path, output: Path, *values) -> float | None:
     """The minutes that a notebook takes, printed; None if it fails, and a page of what ran."""
     from . import notebooks
 
@@ -72,13 +67,22 @@ def _timed(run, path: Path, output: Path, *values) -> float | None:
     return minutes
 
 
+def site(args) -> None:
+    """Make pages of the committed notebooks, the README and the package: build/site/index.html."""
+    from . import notebooks
+
+    shutil.rmtree(BUILD / "site", ignore_errors=True)
+    intro = f"Spectra of the notebooks: {data.peaks.SOURCE}."
+    print(f"To read: {notebooks.make_pages(BUILD / 'site', notebooks.find(), intro)}")
+
+
 def sweep(args) -> int:
     """Run a notebook for many values of its parameters: build/sweep/NAME.
 
     They stand in a YAML file (see notebooks/sweeps), or behind -p. It may be stopped at any time:
     the next run goes on where it was.
     """
-    from . import notebooks, results, sweep
+    from . import notebooks, sweep
 
     texts = {name: values for name, *values in args.parameter}
     if len(texts) < len(args.parameter) or not all(texts.values()):
@@ -129,7 +133,7 @@ def identify(args) -> int:
     return int(failed == len(args.files))
 
 
-def score(args) -> int:
+def score(args) -> None:
     """Score your model's predictions, a CSV, beside the models of the protocol.
 
     Columns: file, predicted, and repeat if there is more than one. Which files train and which test
@@ -138,54 +142,41 @@ def score(args) -> int:
     from .evaluation import benchmark
 
     print(benchmark(args.predictions, args.name, args.split).to_string())
-    return 0
-
-
-def refresh(args) -> int:
-    """Execute the committed notebooks at their defaults, in place."""
-    from . import notebooks
-
-    for path in notebooks.find(args.notebooks):
-        if _timed(notebooks.refresh, path, BUILD / "notebooks" / path.name) is None:
-            return 1
-    return 0
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line; ``run`` is the command's function."""
-    from .data.reader import BASELINES
-
     about = "Run the notebooks of the FMCNN companion."
     parser = argparse.ArgumentParser(prog="python -m fmcnn_utils", description=about)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    named = {"notebooks": refresh}
-    named |= {f.__name__: f for f in (reproduce, identify, score, sweep, site)}
     of = {}
-    for name, function in named.items():
-        text = function.__doc__
+    for run in (notebooks, reproduce, identify, score, sweep, site):
+        name, text = run.__name__, run.__doc__
         of[name] = commands.add_parser(name, help=text.splitlines()[0], description=text)
-        of[name].set_defaults(run=function)
-    for name in ("reproduce", "notebooks"):
-        text = "only these, e.g. 03 (default: all)"
-        of[name].add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help=text)
-    of["reproduce"].add_argument("--data", help="atlas (default), rruff, or a path")
+        of[name].set_defaults(run=run)
     pair = {"dest": "parameter", "action": "append", "default": [], "metavar": ("NAME", "VALUE")}
-    text = "a parameter of a notebook; may be repeated"
-    of["reproduce"].add_argument("-p", nargs=2, help=text, **pair)
+    for name in ("reproduce", "notebooks"):
+        add = of[name].add_argument
+        add("notebooks", nargs="*", metavar="NOTEBOOK", help="only these, e.g. 03 (default: all)")
+    add = of["reproduce"].add_argument
+    add("--data", help="atlas (default), rruff, or a path")
+    add("-p", nargs=2, help="a parameter of a notebook; may be repeated", **pair)
     # argparse's own usage puts NOTEBOOK behind -p, which would take it for a value.
     use = "python -m fmcnn_utils sweep {} [--data DATA] [--jobs JOBS] [--scheduler SCHEDULER]"
     texts = "FILE.yaml", "NOTEBOOK -p NAME VALUE ... [-p ...]"
     of["sweep"].usage = "\n       ".join(map(use.format, texts))
-    of["sweep"].add_argument("sweep", metavar="FILE or NOTEBOOK", help="e.g. 03")
-    of["sweep"].add_argument("-p", nargs="+", help="values to try", **pair)
-    of["sweep"].add_argument("--data", help="atlas, rruff, or a path, for all runs")
-    kept = "write its numbers into results/sweeps, too: notebook 07 reads them"
-    of["sweep"].add_argument("--keep", action="store_true", help=kept)
-    of["sweep"].add_argument("--jobs", type=_count, default=2, help="processes (default: 2)")
-    of["sweep"].add_argument("--scheduler", help="address of a Dask cluster to run on")
-    of["score"].add_argument("predictions", metavar="FILE.csv")
-    of["score"].add_argument("--split", choices=("specimen", "random"), default="specimen")
-    of["score"].add_argument("--name", default="yours", help="of the model, in the table")
+    add = of["sweep"].add_argument
+    add("sweep", metavar="FILE or NOTEBOOK", help="e.g. 03")
+    add("-p", nargs="+", help="values to try", **pair)
+    add("--data", help="atlas, rruff, or a path, for all runs")
+    text = "write its numbers into results/sweeps, too: notebook 07 reads them"
+    add("--keep", action="store_true", help=text)
+    add("--jobs", type=_count, default=2, help="processes (default: 2)")
+    add("--scheduler", help="address of a Dask cluster to run on")
+    add = of["score"].add_argument
+    add("predictions", metavar="FILE.csv")
+    add("--split", choices=("specimen", "random"), default="specimen")
+    add("--name", default="yours", help="of the model, in the table")
     add = of["identify"].add_argument
     add("files", nargs="*", metavar="FILE", help="a spectrum; hundreds are fine")
     add("--csv", type=Path, help="write a row per file and rank")
@@ -212,7 +203,7 @@ def _count(text: str) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     args = parse(argv)
-    return args.run(args)
+    return args.run(args) or 0
 
 
 if __name__ == "__main__":

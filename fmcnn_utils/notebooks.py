@@ -10,12 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
-import pandas as pd
 import papermill
 from nbclient.exceptions import DeadKernelError
 from traitlets.config import Config
@@ -30,7 +28,8 @@ METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 QUIET = ["--IPKernelApp.log_level=CRITICAL"]
 #: What the pages show of an output; a running kernel or a program would need the rest.
 SHOWN = ("image/png", "text/html", "text/markdown", "text/latex", "text/plain")
-
+#: What becomes pages beside the notebooks; laid out as here, so that links lead somewhere.
+TEXTS = "README.md", "CONTRIBUTING.md", "data/README.md", "docs/teaching.md", "docs/api.rst"
 ABOUT = (
     "Guo, Yu, Tian, Lv and Xue let a small neural network, FMCNN, name the mineral of a Raman "
     "spectrum (*Spectroscopy* 35(11), 2020). These notebooks check what their paper says of it."
@@ -50,16 +49,15 @@ def find(names: list[str] | None = None, everywhere: bool = False) -> list[Path]
 
     With ``everywhere`` those of ``notebooks/sweeps``, too. UserError if no name starts so.
     """
+    names = names or [""]
     paths = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
     if everywhere:
         paths += sorted(NOTEBOOKS.glob("sweeps/*.ipynb"))
-    for name in names or [""]:
+    for name in names:
         if not any(path.name.startswith(name) for path in paths):
-            there_are = f"there are: {', '.join(path.stem for path in paths) or 'none'}"
-            raise UserError(
-                f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; {there_are}"
-            )
-    return [path for path in paths if not names or path.name.startswith(tuple(names))]
+            said = f"no notebook in {NOTEBOOKS} has a name that starts with {name!r}; there are: "
+            raise UserError(said + (", ".join(path.stem for path in paths) or "none"))
+    return [path for path in paths if path.name.startswith(tuple(names))]
 
 
 def parameters(path: Path) -> dict[str, object]:
@@ -68,34 +66,25 @@ def parameters(path: Path) -> dict[str, object]:
     return {name: ast.literal_eval(about["default"]) for name, about in found.items()}
 
 
-def assign(
-    paths: list[Path], given: dict[str, str], where_known: dict[str, str] | None = None
-) -> dict[Path, dict[str, object]]:
-    """What each notebook gets, of the parameters that it has; nothing is run.
+def assign(paths: list[Path], given: dict[str, object]) -> dict[Path, dict[str, object]]:
+    """What each notebook gets of ``given``, name → value, or the text of it that was typed.
 
-    Args:
-        paths: the notebooks.
-        given: name → text as typed on the command line; each is a parameter of some notebook.
-        where_known: the same, but none of the notebooks needs to have them.
-
-    Raises:
-        UserError: for a name that no notebook has (papermill would only warn), or a value of
-            another type than the default.
+    UserError for a name that no notebook has (papermill would only warn), or a value of another
+    type than the default.
     """
     known = {path: parameters(path) for path in paths}
     for name in given:
         if not any(name in defaults for defaults in known.values()):
             there_are = "; ".join(f"{path.stem}: {', '.join(known[path])}" for path in paths)
             raise UserError(f"{name} is not a parameter here; there are: {there_are}")
-    texts = (where_known or {}) | given
     return {
-        path: {name: _value(name, texts[name], own[name]) for name in own if name in texts}
+        path: {name: _value(name, str(given[name]), own[name]) for name in own if name in given}
         for path, own in known.items()
     }
 
 
 def _value(name: str, text: str, default):
-    """The value that a text typed on the command line stands for: of the default's type."""
+    """The value that a typed text stands for: of the default's type."""
     if isinstance(default, str):
         # A notebook starts in its own folder, so the path of an archive has to be absolute.
         path = Path(text).expanduser()
@@ -115,28 +104,21 @@ def _value(name: str, text: str, default):
 def execute(path: Path, output: Path, values: dict[str, object]) -> float:
     """Run a notebook with papermill, saving to ``output`` cell by cell; returns the minutes taken.
 
-    It starts in its own folder, as it does in JupyterLab and under nbval.
-
-    Raises:
-        NotebookFailed: if a cell raises, and ``output`` keeps what ran, and the error; or if no
-            kernel starts.
+    It starts in its own folder, as it does in JupyterLab and under nbval. NotebookFailed if a cell
+    raises, and ``output`` keeps what ran, and the error; or if no kernel starts.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
     try:
         _execute(path, output, values)
+        return minutes(output)
     except papermill.PapermillExecutionError as error:
-        cell, problem = error, f"{error.ename}: {error.evalue}"
+        source, count, problem = error.source, error.exec_count, f"{error.ename}: {error.evalue}"
     except DeadKernelError:
-        cells = nbformat.read(output, as_version=4).cells
-        cell = [cell for cell in cells if cell.metadata.papermill.start_time][-1]
-        cell.exec_count = cell.execution_count or " "  # None if it died before it could say so
+        begun = [cell for cell in code_cells(output) if cell.metadata.papermill.start_time]
+        source, count = begun[-1].source, begun[-1].execution_count
         problem = "the kernel died, most often for want of memory"
-    else:
-        return (time.perf_counter() - start) / 60
-    first_line = cell.source.strip().splitlines()[0]
-    place = f"{path.name} failed in cell In [{cell.exec_count}], `{first_line}`"
-    raise NotebookFailed(f"{place}:\n    {problem}")
+    place = f"cell In [{count or ' '}], `{source.strip().splitlines()[0]}`"
+    raise NotebookFailed(f"{path.name} failed in {place}:\n    {problem}")
 
 
 def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
@@ -145,15 +127,14 @@ def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
     It is talked to through files (not on Windows): two that start at the same moment may want the
     same port, and one of them dies (nteract/papermill#511).
     """
-    bar = {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False
+    how = {"kernel_name": KERNEL["name"], "extra_arguments": QUIET, "cwd": path.parent}
+    how |= {"progress_bar": {"desc": path.stem, "leave": False} if sys.stderr.isatty() else False}
     for starts_left in (2, 1, 0):
         with TemporaryDirectory() as folder:
             files = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name != "nt" else {}
+            how["config"] = Config(KernelManager=files)
             try:
-                how = {"progress_bar": bar, "config": Config(KernelManager=files)}
-                how |= {"kernel_name": KERNEL["name"], "extra_arguments": QUIET}
-                how |= {"cwd": path.parent, "coalesce_streams": True}
-                papermill.execute_notebook(path, output, values, **how)
+                papermill.execute_notebook(path, output, values, coalesce_streams=True, **how)
                 return
             except RuntimeError as error:  # nbclient has no class for it
                 if "before replying" not in str(error) and "didn't respond" not in str(error):
@@ -165,20 +146,19 @@ def _execute(path: Path, output: Path, values: dict[str, object]) -> None:
 def refresh(path: Path, output: Path) -> float:
     """Execute a notebook at its defaults, as above, and put it back with nothing of this machine.
 
-    Raises:
-        NotebookFailed: if a cell raises; the file at ``path`` is then as it was.
+    If a cell raises, the file at ``path`` stays as it was.
     """
-    minutes = execute(path, output, {})
+    taken = execute(path, output, {})
     notebook = without_widgets(nbformat.read(output, as_version=4))
     notebook.metadata = METADATA
     for cell in notebook.cells:
-        tags = cell.metadata.get("tags")
+        tags = cell.metadata.get("tags", [])
         cell.metadata = {"tags": tags} if tags else {}
-        if "hide-input" in (tags or []):  # folded on the pages, and in JupyterLab
+        if "hide-input" in tags:  # folded on the pages, and in JupyterLab
             cell.metadata["jupyter"] = {"source_hidden": True}
     with atomic_write(path) as part:
         nbformat.write(notebook, part)
-    return minutes
+    return taken
 
 
 def code_cells(path: Path, kind: str = "code") -> list:
@@ -200,16 +180,11 @@ def without_widgets(notebook):
     return notebook
 
 
-def shown(path: Path) -> list[Number]:
+def numbers(path: Path) -> list[Number]:
     """The numbers that an executed notebook has shown by ``numbers.show``, in order."""
     outputs = [output for cell in code_cells(path) for output in cell.outputs]
     kept = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
     return [Number(**row) for text in kept for row in json.loads(text)]
-
-
-def numbers(path: Path) -> pd.DataFrame:
-    """The same as a table, with the fields of ``numbers.Number`` as columns."""
-    return pd.DataFrame(shown(path), columns=Number._fields)
 
 
 def title_and_question(path: Path) -> tuple[str, str]:
@@ -226,45 +201,57 @@ def answer(path: Path) -> str:
     return found[1].strip() if found else ""
 
 
-# ---------------------------------------------------------------- pages
-
-
-def make_pages(
-    folder: Path, paths: list[Path], said: str, minutes: dict[str, float] | None = None
-) -> Path:
+def make_pages(folder: Path, paths: list[Path], said: str, minutes: dict | None = None) -> Path:
     """Make pages of executed notebooks, the README, the data and the package; returns the index.
 
-    ``said`` stands in the index: the spectra that were used. ``minutes`` of each notebook by its
-    name are given of a run, whose numbers are then shown, too.
+    It has the claims, questions and answers, and what is ``said`` of the spectra. Of a run,
+    ``minutes`` of each notebook by its name are given; its numbers are then shown, too.
     """
-    return _pages(folder, paths, _index(paths, said, minutes), whole=True)
+    from . import scoreboard  # only here: a kernel's worker needs none of it
+
+    parts = [
+        f"# The paper's claims, checked\n\n{ABOUT}\n\n{said}",
+        f"## What became of the claims\n\n{scoreboard.markdown()}",
+        "## The notebooks",
+    ]
+    tables = ["## The numbers of this run"]
+    for path in paths:
+        title, question = title_and_question(path)
+        parts.append(f"### [{title}](notebooks/{path.name})\n\n**{question}**")
+        # its relative links as the index, a folder above, needs them
+        parts.append(re.sub(r"\]\((?!#|\w+:)", "](notebooks/", answer(path)))
+        if minutes and path.stem in minutes:
+            parts.append(f"*It took {minutes[path.stem]:.1f} minutes.*")
+        if found := numbers(path):
+            rows = [f"| {n.name} | {n.text(n.value)} | {n.expected} |" for n in found]
+            head = f"**{title}**\n\n| number | this run | expected |\n|---|---|---|"
+            tables.append("\n".join([head, *rows]))
+    if minutes is not None:
+        parts += tables
+    menu = "\n".join(f"notebooks/{path.stem}" for path in paths)
+    menu += "\nFor teachers <docs/teaching>\nAbout this project <README>\nThe data <data/README>"
+    menu += "\nThe package <docs/api>\nWorking on it <CONTRIBUTING>"
+    parts.append(f"```{{toctree}}\n:hidden:\n\n{menu}\n```\n")
+    return _pages(folder, paths, "\n\n".join(parts), TEXTS)
 
 
 def sweep_pages(folder: Path, title: str, paths: list[Path]) -> Path:
     """Make the pages of a sweep: its executed notebooks, the summary first; returns its path."""
-    pages = "\n".join(f"notebooks/{path.stem}" for path in paths)
-    index = f"# {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
     shutil.rmtree(folder, ignore_errors=True)
-    _pages(folder, paths, index)
+    menu = "\n".join(f"notebooks/{path.stem}" for path in paths)
+    _pages(folder, paths, f"# {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n{menu}\n```\n")
     return folder / "notebooks" / f"{paths[0].stem}.html"
 
 
-def _pages(folder: Path, paths: list[Path], index: str, whole=False) -> Path:
-    """Let Sphinx make pages of notebooks and of an index, and of the texts of the repository."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as made:
+def _pages(folder: Path, paths: list[Path], index: str, texts=()) -> Path:
+    """Let Sphinx make pages of notebooks and of an index, and of texts of the repository."""
+    with TemporaryDirectory() as made:  # where myst-nb leaves a folder beside the pages
         source, pages = Path(made, "source"), Path(made, "pages")
         (source / "notebooks").mkdir(parents=True)
-        if whole:  # laid out as the repository is, so that links lead to pages
-            for name in (
-                "README.md",
-                "CONTRIBUTING.md",
-                "data/README.md",
-                "docs/teaching.md",
-                "docs/api.rst",
-            ):
-                (source / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, source / name)
+        for name in texts:
+            (source / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+        if texts:
             shutil.copytree(ROOT / "figures", source / "figures")
         for path in paths:
             nbformat.write(_for_pages(path), source / "notebooks" / path.name)
@@ -272,7 +259,7 @@ def _pages(folder: Path, paths: list[Path], index: str, whole=False) -> Path:
         command = ["-m", "sphinx", "-qN", "-c", ROOT / "docs", "-d", Path(made, "read")]
         # a process of its own: autodoc imports the package without TensorFlow
         subprocess.run([sys.executable, *command, source, pages], cwd=ROOT, check=True)
-        shutil.copytree(pages, folder, copy_function=shutil.move, dirs_exist_ok=True)
+        shutil.copytree(pages, folder, dirs_exist_ok=True)
     return folder / "index.html"
 
 
@@ -287,36 +274,3 @@ def _for_pages(path: Path):
         for output in outputs:
             output.data = {kind: output.data[kind] for kind in SHOWN if kind in output.data}
     return notebook
-
-
-def _index(paths: list[Path], said: str, minutes: dict[str, float] | None) -> str:
-    """The index in Markdown: the claims, the questions and answers, the numbers of a run."""
-    from . import scoreboard  # only here: a kernel's worker needs none of it
-
-    pages = "\n".join(f"notebooks/{path.stem}" for path in paths)
-    parts = [
-        f"# The paper's claims, checked\n\n{ABOUT}\n\n{said}",
-        f"## What became of the claims\n\n{scoreboard.markdown()}",
-        "## The notebooks",
-    ]
-    for path in paths:
-        title, question = title_and_question(path)
-        parts.append(f"### [{title}](notebooks/{path.name})\n\n**{question}**")
-        # its relative links as the index, a folder above, needs them
-        parts.append(re.sub(r"\]\((?!#|\w+:)", "](notebooks/", answer(path)))
-        if minutes and path.stem in minutes:
-            parts.append(f"*It took {minutes[path.stem]:.1f} minutes.*")
-    if minutes is not None:
-        parts.append("## The numbers of this run")
-        parts += [_numbers_table(path) for path in paths]
-    menu = "For teachers <docs/teaching>\nAbout this project <README>\nThe data <data/README>\n"
-    menu += "The package <docs/api>\nWorking on it <CONTRIBUTING>"
-    parts.append(f"```{{toctree}}\n:hidden:\n\n{pages}\n{menu}\n```\n")
-    return "\n\n".join(parts)
-
-
-def _numbers_table(path: Path) -> str:
-    """A table of a notebook's numbers; empty if it has shown none."""
-    rows = [f"| {n.name} | {n.text(n.value)} | {n.expected} |" for n in shown(path)]
-    head = f"**{title_and_question(path)[0]}**\n\n| number | this run | expected |\n|---|---|---|"
-    return "\n".join([head, *rows]) if rows else ""

@@ -1,9 +1,7 @@
 """Every number that the paper states, with the place where it states it.
 
 Guo, Yu, Tian, Lv and Xue, "Raman Spectroscopy Analysis of Minerals Based on Feature
-Visualization", Spectroscopy 35(11), 37–46, 2020. The images of its Table I are not part of the
-text that is available to us: where a figure of it can be worked out from the prose, the entry says
-so.
+Visualization", Spectroscopy 35(11), 37–46, 2020. The image of its Table I is not in our text.
 """
 
 from __future__ import annotations
@@ -42,14 +40,10 @@ FIGURE_5_MINERALS = ("Actinolite", "Adamite", "Witherite", "Zircon")
 
 
 def table_1() -> pd.DataFrame:
-    """Table I, as far as the paper's prose gives it away.
+    """Table I, as far as the paper's prose gives it away: a row per model.
 
-    "Improved by 15%" and "improvement is 2.4%" can be read as percentage points or as ratios;
-    both readings are given.
-
-    Returns:
-        One row per model: ``accuracy`` in the reading by points, ``accuracy_if_relative``, and
-        ``how`` the figure is known. KNN and RF are not quantified in the prose: missing.
+    "Improved by 15%" and "improvement is 2.4%" can be read as percentage points, ``accuracy``, or
+    as ratios, ``accuracy_if_relative``. ``how`` says how it is known; KNN and RF are missing.
     """
     derived = "derived: FMCNN's accuracy minus the stated gain"
     rows = {
@@ -59,6 +53,5 @@ def table_1() -> pd.DataFrame:
         "RF": (None, None, "not in the text; between SVM and LDA"),
         "LDA": (FMCNN_ACCURACY - GAIN_OVER_LDA, FMCNN_ACCURACY / (1 + GAIN_OVER_LDA), derived),
     }
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["accuracy", "accuracy_if_relative", "how"]
-    ).rename_axis("model")
+    columns = ["accuracy", "accuracy_if_relative", "how"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("model")

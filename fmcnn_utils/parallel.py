@@ -14,46 +14,32 @@ from .results import UserError
 # TensorFlow keeps some 30 MB of each fit; loky starts a new worker in time, and need not say so.
 warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 
-#: How often in a row workers may die without a single task finished in between.
-MAX_RESTARTS = 3
-#: How long, in seconds, to wait for a Dask scheduler's first worker.
-WAIT_FOR_WORKERS = 60
+MAX_RESTARTS = 3  # in a row, without a single task finished in between
+WAIT_FOR_WORKERS = 60  # s, for the first worker of a Dask scheduler
 
 
-def run(
-    function: Callable, tasks: dict, n_jobs: int = 2, scheduler: str | None = None
-) -> Iterator[tuple]:
-    """``(key, function(*arguments))`` of each task, as they finish.
+def run(function: Callable, tasks: dict, n_jobs=2, scheduler: str | None = None) -> Iterator:
+    """``(key, function(*arguments))`` of each of ``tasks``, key → arguments, as they finish.
 
-    When workers die, the tasks that are left are started again.
-
-    Args:
-        function: can be pickled.
-        tasks: key → arguments.
-        n_jobs: local processes; 1 stays in this process.
-        scheduler: address of a Dask scheduler to use in place of local processes; joblib leaves
-            a cluster of a single worker aside and works in this process.
-
-    Raises:
-        UserError: if workers keep dying, or there is no Dask cluster at the address.
+    They run in ``n_jobs`` processes (1: in this one), or on the Dask cluster at the address
+    ``scheduler``; joblib leaves a cluster of a single worker aside and works in this process. When
+    workers die, the tasks that are left are started again. UserError if they keep dying, or there
+    is no such cluster.
     """
     left, deaths, here = dict(tasks), 0, {"n_jobs": n_jobs, "inner_max_num_threads": 1}
     while left:
         with _on_cluster(scheduler) if scheduler else joblib.parallel_config("loky", **here):
-            work = joblib.Parallel(batch_size=1, return_as="generator_unordered")(
-                joblib.delayed(_one)(key, function, *arguments)
-                for key, arguments in list(left.items())
-            )
+            calls = [joblib.delayed(_one)(key, function, *left[key]) for key in left]
+            work = joblib.Parallel(batch_size=1, return_as="generator_unordered")(calls)
             try:
                 for key, outcome in work:
                     deaths = 0
                     del left[key]
                     yield key, outcome
             except (BrokenExecutor, CancelledError) as death:
-                deaths += 1
-                if deaths > MAX_RESTARTS:
+                if (deaths := deaths + 1) > MAX_RESTARTS:
                     raise UserError(
-                        f"worker processes died {deaths} times in a row, without finishing one of "
+                        f"workers died {deaths} times in a row, without finishing one of "
                         f"{len(left)} tasks left: is there enough memory for as many workers?"
                     ) from death
 
@@ -73,7 +59,7 @@ def _on_cluster(address: str) -> Iterator:
             f"no Dask scheduler answers at scheduler={address!r} ({error}): give the address that "
             "`dask scheduler` prints when it starts, such as tcp://192.168.0.2:8786"
         ) from error
-    with client:
+    with client, joblib.parallel_config("dask", client=client, wait_for_workers_timeout=1):
         try:
             client.wait_for_workers(1, timeout=WAIT_FOR_WORKERS)
         except TimeoutError as error:
@@ -81,5 +67,4 @@ def _on_cluster(address: str) -> Iterator:
                 f"no worker has joined the Dask scheduler at scheduler={address!r} in "
                 f"{WAIT_FOR_WORKERS} s: start some by `dask worker {address} --nthreads 1`"
             ) from error
-        with joblib.parallel_config("dask", client=client, wait_for_workers_timeout=1):
-            yield
+        yield

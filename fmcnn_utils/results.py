@@ -1,8 +1,7 @@
 """Files that the commands write: kept tables, whole or not at all, and what can be computed again.
 
-``make paper`` writes the tables of ``results/rruff``, but for those named after ``make atlas``,
-``make search``, ``make pretrained``, ``make identifier`` and ``make beyond``; notebooks, figures
-and the README read them.
+``make paper`` writes the tables of ``results/rruff``, but for those that ``made_by`` names.
+Notebooks, figures and the README read them.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
@@ -51,10 +51,7 @@ def in_a_sentence(command: Callable[[], int | None]) -> None:
 
 
 def cache_folder() -> Path:
-    """Folder of what can be downloaded or computed again.
-
-    ``data/cache`` of the repository; the user's cache folder where that cannot be written to.
-    """
+    """``data/cache``, or the user's cache folder where that cannot be written to."""
     return DATA / "cache" if os.access(DATA, os.W_OK) else Path(pooch.os_cache("fmcnn-companion"))
 
 
@@ -70,18 +67,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
 class Cache:
-    """Results of long computations, a file for each, in one folder.
+    """Results of long computations, a file for each in ``folder``; None keeps nothing.
 
     A file is named after everything that its result depends on, and ``CODE_VERSION``. It is
     gzipped, so that a damaged one is found by its checksum; it is then computed again.
-
-    Args:
-        folder: where the files are; None keeps nothing.
     """
 
-    def __init__(self, folder: Path | None):
-        self.folder = folder
+    folder: Path | None
 
     def path(self, *depends_on) -> Path | None:
         """The file of a result that depends on these: anything that joblib can hash."""
@@ -90,21 +84,18 @@ class Cache:
 
     def get(self, path: Path | None):
         """What is kept at ``path``; None if there is nothing, or it is damaged."""
-        if path is None or not path.exists():
-            return None
         try:
-            return joblib.load(path)
+            return joblib.load(path) if path and path.exists() else None
         except Exception:  # a damaged pickle may raise anything
             warnings.warn(f"{path} is damaged and computed again", stacklevel=2)
             return None
 
     def put(self, path: Path | None, result) -> None:
         """Keep ``result``; a folder that cannot be written to is warned of."""
-        if path is None:
-            return
         try:
-            with atomic_write(path) as part:
-                joblib.dump(result, part, compress=("gzip", 1))
+            if path:
+                with atomic_write(path) as part:
+                    joblib.dump(result, part, compress=("gzip", 1))
         except OSError as error:
             warnings.warn(f"cannot keep {path}: {error}", stacklevel=2)
 
@@ -126,18 +117,12 @@ def write(table: pd.DataFrame, name: str) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text, the same bytes at each call: gzip's time and file name are left out."""
     content = text.encode()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)
     with atomic_write(path) as part:
-        part.write_bytes(content)
+        part.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def read(name: str) -> pd.DataFrame:
-    """A kept table, by its name without ``.csv``.
-
-    Raises:
-        FileNotFoundError: with the command that makes it.
-    """
+    """A kept table, by its name without ``.csv``; a missing one is told with what makes it."""
     for path in (TABLES / f"{name}.csv", TABLES / f"{name}.csv.gz"):
         if path.exists():
             return pd.read_csv(path)

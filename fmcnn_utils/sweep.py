@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from . import data, notebooks, parallel, results
 from .results import UserError
 
-#: Keys of a sweep's file, and of the parts that have keys of their own.
+#: Keys of a sweep's file, and of its parts that have keys of their own.
 KEYS = {
     "": ("title", "notebook", "parameters", "repeats", "plot"),
     "parameters": ("grid", "zip", "list"),
@@ -48,42 +48,30 @@ ONE_THREAD = dict.fromkeys(ONE_THREAD.split(), "1")
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be run, and drawn.
-
-    Attributes:
-        name: of the folder of its results.
-        title: a heading.
-        path: of the notebook.
-        runs: parameters of each run, those of one run in a dict.
-        numbers: names of the numbers to draw.
-        against: names of the parameters to draw them against, one or two.
-        cost: names of numbers to draw the first one against.
-    """
+    """What is to be run, and drawn; ``name`` is that of the folder of its results."""
 
     name: str
     title: str
-    path: Path
-    runs: list[dict[str, object]]
-    numbers: list[str]
-    against: list[str]
-    cost: list[str]
+    path: Path  # of the notebook
+    runs: list[dict[str, object]]  # parameters of each
+    numbers: list[str]  # to draw
+    against: list[str]  # one or two parameters
+    cost: list[str]  # numbers to draw the first one against
 
 
 def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
     """A sweep from its YAML file; ``given`` are parameters of all its runs.
 
-    Raises:
-        UserError: for a file that is not YAML, anything in it that is not known or of the wrong
-            type, and a sweep without runs.
+    UserError for a file that is not YAML, and for what ``build`` or the keys above do not allow.
     """
     try:
-        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it is not text"
+        problem = getattr(error, "problem", "it is not text")
         raise UserError(f"{path}{line}: this is not YAML ({problem})") from error
     try:
         for part, allowed in KEYS.items():
@@ -101,31 +89,12 @@ def read(path: Path, given: dict[str, object] | None = None) -> Sweep:
         raise UserError(f"{path}: {error}") from error
 
 
-def build(
-    notebook: str,
-    combinations: list[dict],
-    repeats: int = 1,
-    *,
-    name: str | None = None,
-    title: str | None = None,
-    numbers=(),
-    against=(),
-    cost=(),
-) -> Sweep:
-    """A sweep of a notebook.
+def build(notebook, runs, repeats=1, name=None, title=None, numbers=(), against=(), cost=()):
+    """A ``Sweep`` of the notebook whose name begins with ``notebook``.
 
-    Args:
-        notebook: its name, or how the name begins.
-        combinations: values of the parameters, one dict for each run.
-        repeats: runs each of them for as many values of ``SEED``, from 0.
-        name: by default the notebook's.
-        title: by default the notebook's.
-        numbers: by default the first one of the notebook.
-        against: by default the first two parameters with several values.
-        cost: as the others, see ``Sweep``.
-
-    Raises:
-        UserError: as ``read``.
+    Each of ``runs``, parameters in a dict, is made for the values 0 to ``repeats`` - 1 of ``SEED``.
+    By default the first number of the notebook is drawn against the first two parameters with
+    several values. UserError for what is not known or of the wrong type.
     """
     path, *others = notebooks.find([notebook], everywhere=True)
     if others:
@@ -133,16 +102,13 @@ def build(
     if type(repeats) is not int or repeats < 1:
         raise UserError(f"repeats = {repeats!r}: give a whole number from 1")
     if repeats > 1:
-        if any("SEED" in own for own in combinations):
-            raise UserError(
-                "SEED is among the parameters, and repeats would set it, too: leave one out"
-            )
-        combinations = [own | {"SEED": seed} for own in combinations for seed in range(repeats)]
-    # each value is read as it would be from the command line: of the default's type, or refused
-    texts = [{name: str(value) for name, value in own.items()} for own in combinations]
-    runs = [notebooks.assign([path], own)[path] for own in texts]
+        if any("SEED" in own for own in runs):
+            raise UserError("SEED is among the parameters, and repeats would set it: leave one out")
+        runs = [own | {"SEED": seed} for own in runs for seed in range(repeats)]
+    # each value as from the command line: of the default's type, or refused
+    runs = [notebooks.assign([path], own)[path] for own in runs]
     runs = [own for i, own in enumerate(runs) if own not in runs[:i]]
-    known = notebooks.numbers(path)["name"].tolist()
+    known = [n.name for n in notebooks.numbers(path)]
     _check_known([*numbers, *cost], known, f"a number of {path.stem}")
     swept = list(dict.fromkeys(name for own in runs for name in own))
     _check_known(against, [*swept, *known], "a parameter of this sweep")
@@ -163,66 +129,50 @@ def _check_known(names, known, what: str) -> None:
 
 def _combinations(parts: dict) -> list[dict]:
     """All combinations of the rows of ``grid``, ``zip`` and ``list``."""
-    for part in ("grid", "zip"):
-        if not isinstance(parts.get(part, {}), dict):
+    grid, zipped, rows = parts.get("grid", {}), parts.get("zip", {}), parts.get("list", [{}])
+    for part, columns in (("grid", grid), ("zip", zipped)):
+        if not isinstance(columns, dict):
             raise UserError(f"{part} must hold parameters and their values, such as {{SEED: [0]}}")
-        for name, values in parts.get(part, {}).items():
+        for name, values in columns.items():
             if not isinstance(values, list) or not values:
                 raise UserError(f"{name} has no list of values: give it, such as [1, 2]")
-    grid, zipped, rows = (parts.get(part) for part in KEYS["parameters"])
-    if zipped and len({len(values) for values in zipped.values()}) > 1:
+    if len({len(values) for values in zipped.values()}) > 1:
         raise UserError(f"the lists of zip ({', '.join(zipped)}) differ in length")
-    if "list" in parts and not (rows and all(isinstance(row, dict) for row in rows)):
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError("list must hold combinations, such as [{SEED: 0}, {SEED: 1}]")
-    factors = [[{name: value} for value in values] for name, values in (grid or {}).items()]
-    if zipped:
-        columns = zip(*zipped.values(), strict=True)
-        factors.append([dict(zip(zipped, row, strict=True)) for row in columns])
-    if rows:
-        factors.append(rows)
-    if not factors:
+    if not any(parts.values()):
         raise UserError("parameters holds no values: give a grid, a zip or a list")
-    return [{k: v for part in parts for k, v in part.items()} for parts in product(*factors)]
-
-
-# ---------------------------------------------------------------- the runs
+    factors = [[{name: value} for value in values] for name, values in grid.items()]
+    together = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)]
+    found = product(*factors, together or [{}], rows)
+    return [{name: row[name] for row in combined for name in row} for combined in found]
 
 
 def run(sweep: Sweep, folder: Path, n_jobs: int = 2, scheduler: str | None = None) -> pd.DataFrame:
-    """Run what has not been run yet; returns ``numbers.csv``, which is written after each run.
+    """Run what ``folder`` does not hold yet; returns its ``numbers.csv``, written after each run.
 
-    An executed notebook is kept as ``run-KEY.ipynb``, whole or not at all. Its key is made of the
-    notebook's code, its parameters, the data and the version of the package.
-
-    Args:
-        sweep: what to run.
-        folder: of the results; runs that are there already are not made again.
-        n_jobs: kernels at a time, of one thread each, at most one for each core.
-        scheduler: address of a Dask cluster whose workers have this repository (and the archive)
-            at the same path.
-
-    Returns:
-        A row per run and number: ``run``, a column per parameter, ``number``, ``value``, ``unit``,
-        ``minutes``, ``error``. A run that failed has one row, without a number.
+    It has a row per run and number; of a run that failed, one row with its ``error``. An executed
+    notebook is kept as ``run-KEY.ipynb``, whole or not at all. There are ``n_jobs`` kernels at a
+    time, at most one for each core, or those of the Dask cluster at the address ``scheduler``,
+    whose workers have this repository (and the archive) at the same path.
     """
     keys = _keys(sweep)
-    done = {key: path for key in keys if (path := folder / f"{key}.ipynb").exists()}
-    left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in done}
+    paths = {key: folder / f"{key}.ipynb" for key in keys}
+    rows = {key: _rows(path, keys[key]) for key, path in paths.items() if path.exists()}
+    left = {key: (str(sweep.path), values) for key, values in keys.items() if key not in rows}
     n_jobs = min(n_jobs, joblib.cpu_count())
-    minutes, rest = [notebooks.minutes(path) for path in done.values()], ""
+    minutes, rest = [notebooks.minutes(paths[key]) for key in rows], ""
     if minutes and not scheduler:
         rest = f", about {sum(minutes) / len(minutes) * len(left) / n_jobs:.0f} min"
-    print(f"{len(keys)} runs, {len(done)} done, {len(left)} to run{rest}", flush=True)
-    rows = {key: _rows(key, keys[key], path) for key, path in done.items()}
-    with tqdm(total=len(keys), initial=len(done), unit="run", smoothing=0) as bar:
+    print(f"{len(keys)} runs, {len(rows)} done, {len(left)} to run{rest}", flush=True)
+    with tqdm(total=len(keys), initial=len(rows), unit="run", smoothing=0) as bar:
         for key, (text, error) in parallel.run(execute, left, n_jobs, scheduler):
-            path, failed = folder / f"{key}.ipynb", folder / f"{key}.failed.ipynb"
-            results.write_text(failed if error else path, text)
+            failed = folder / f"{key}.failed.ipynb"
+            failed.unlink(missing_ok=True)
+            results.write_text(failed if error else paths[key], text)
             if error:
                 bar.write(error)
-            else:
-                failed.unlink(missing_ok=True)
-            rows[key] = _rows(key, keys[key], path, error)
+            rows[key] = _rows(paths[key], keys[key], error)
             _write_numbers(keys, rows, folder)
             bar.update()
     return _write_numbers(keys, rows, folder)
@@ -243,7 +193,7 @@ def execute(path: str, values: dict) -> tuple[str, str]:
 
 
 def _keys(sweep: Sweep) -> dict[str, dict]:
-    """Key of each run → its parameters."""
+    """Key of each run → its parameters; made of them, the notebook's code, data and version."""
     code = [cell.source for cell in notebooks.code_cells(sweep.path)]
     about = [code, version("fmcnn-companion"), results.CODE_VERSION]
     of = {}  # the spectra themselves, wherever their archive lies
@@ -254,15 +204,15 @@ def _keys(sweep: Sweep) -> dict[str, dict]:
     return {f"run-{key[:10]}": own for key, own in zip(hashed, sweep.runs, strict=True)}
 
 
-def _rows(key: str, values: dict, path: Path, error: str = "") -> list[dict]:
+def _rows(path: Path, values: dict, error: str = "") -> list[dict]:
     """The rows of one run in ``numbers.csv``."""
     # of an archive its name is enough: it may lie elsewhere tomorrow
-    row = {"run": key} | {k: Path(v).name if k == "DATA" else v for k, v in values.items()}
+    row = {"run": path.stem} | {k: Path(v).name if k == "DATA" else v for k, v in values.items()}
     if error:
         return [row | {"error": error}]
     row["minutes"] = round(notebooks.minutes(path), 3)
-    numbers = notebooks.numbers(path)[["name", "value", "unit"]]
-    return [row | n for n in numbers.rename(columns={"name": "number"}).to_dict("records")]
+    numbers = notebooks.numbers(path)
+    return [row | {"number": n.name, "value": n.value, "unit": n.unit} for n in numbers]
 
 
 def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -> pd.DataFrame:
@@ -276,7 +226,7 @@ def _write_numbers(keys: dict[str, dict], rows: dict[str, list], folder: Path) -
 def summarise(sweep: Sweep, folder: Path) -> Path:
     """The executed summary notebook of a sweep's ``numbers.csv``, beside it."""
     about = {"title": sweep.title, "notebook": sweep.path.stem}
-    about |= {"numbers": sweep.numbers, "against": sweep.against, "cost": sweep.cost}
+    about |= {key: getattr(sweep, key) for key in KEYS["plot"]}
     results.write_text(folder / "sweep.yaml", yaml.safe_dump(about, sort_keys=False))
     output = folder / "summary.ipynb"
     (summary,) = notebooks.find(["summary"], everywhere=True)
@@ -284,21 +234,16 @@ def summarise(sweep: Sweep, folder: Path) -> Path:
     return output
 
 
-# ---------------------------------------------------------------- what was found
-
-
 @dataclass(frozen=True)
 class Found:
     """The numbers of a sweep, read from its folder.
 
-    Attributes:
-        about: ``title``, ``notebook``, ``numbers``, ``against``, ``cost``: see ``Sweep``.
-        table: a row per run that ended well: its parameters, and a column per number.
-        failed: ``run``, its parameters and ``error`` of those that failed.
-        parameters: names of the parameters that have several values, without ``SEED``.
+    ``table`` has a row per run that ended well, its parameters and a column per number; ``failed``
+    has ``run``, parameters and ``error`` of the others. ``parameters`` are those with several
+    values, without ``SEED``.
     """
 
-    about: dict
+    about: dict  # title, notebook, numbers, against, cost: see Sweep
     table: pd.DataFrame
     failed: pd.DataFrame
     parameters: list[str]
@@ -320,14 +265,7 @@ class Found:
 
 
 def load(folder: str | Path) -> Found:
-    """What a sweep has left in its folder.
-
-    Args:
-        folder: its path, or the name of one that is kept in ``results/sweeps``.
-
-    Raises:
-        FileNotFoundError: if there is no sweep.
-    """
+    """What a sweep has left in ``folder``: a path, or the name of one in ``results/sweeps``."""
     kept = results.ROOT / "results" / "sweeps" / folder
     folder = kept if kept.is_dir() else Path(folder)
     for name in ("sweep.yaml", "numbers.csv"):
@@ -340,5 +278,5 @@ def load(folder: str | Path) -> Found:
     runs = good.drop_duplicates("run").set_index("run")[[*names, "minutes"]]
     values = good.pivot(index="run", columns="number", values="value")
     failed = rows.loc[rows["number"].isna(), ["run", *names, "error"]]
-    several = [name for name in names if name != "SEED" and len(runs[name].unique()) > 1]
+    several = [n for n in names if n != "SEED" and len(runs[n].unique()) > 1]
     return Found(about, runs.join(values).reset_index(), failed, several)

@@ -124,8 +124,8 @@ def test_sweep_needs_values_and_each_name_once(notebook, given):
 def test_each_notebook_gets_only_the_parameters_that_it_has(tmp_path):
     one = write(tmp_path / "01-one.ipynb")
     two = write(tmp_path / "02-two.ipynb", parameters='DATA = "atlas"\nREPEATS = 10')
-    own = {"PROFILE": "full", "REPEATS": "2"}
-    assert notebooks.assign([one, two], {"SEED": "1"}, own) == {
+    given = {"SEED": "1", "PROFILE": "full", "REPEATS": "2"}
+    assert notebooks.assign([one, two], given) == {
         one: {"PROFILE": "full", "SEED": 1},
         two: {"REPEATS": 2},
     }
