@@ -189,9 +189,10 @@ def numbers(path: Path) -> list[Number]:
 
 def title_and_question(path: Path) -> tuple[str, str]:
     """The heading of a notebook, and the paragraph below it: the question that it answers."""
-    first = nbformat.read(path, as_version=4).cells[0].source
-    heading, _, rest = first.lstrip("# ").partition("\n")
-    return heading.strip(), rest.strip().split("\n\n")[0].strip("*_ \n")
+    cells = code_cells(path, "markdown")  # papermill puts one above all when a run fails
+    heading = next(cell.source for cell in cells if cell.source.startswith("# "))
+    title, _, rest = heading.removeprefix("# ").partition("\n")
+    return title.strip(), rest.strip().split("\n\n")[0].strip("*_ \n")
 
 
 def answer(path: Path) -> str:
