@@ -17,8 +17,6 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from .. import results
 from ..data.spectra import GRID, Spectra
@@ -123,9 +121,7 @@ class RobustFMCNN(FMCNNClassifier):
         """Train on raw counts (n, points) and mineral names (n,)."""
         from . import fmcnn
 
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        self.classes_, number = np.unique(y, return_inverse=True)
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        X, number, seed = self._begin(X, y)
         random = np.random.default_rng(seed)
         model = self.build(X.shape[1], len(self.classes_), seed)
         steps = self.epochs * -(-len(X) // self.batch_size)
