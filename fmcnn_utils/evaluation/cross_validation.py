@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
@@ -31,7 +32,8 @@ from ..data.splits import Split
 from ..results import Cache, cache_folder
 
 
-class Results(NamedTuple):
+@dataclass(frozen=True)
+class Results:
     """What a cross-validation gives.
 
     ``scores`` has a row per fit: ``protocol``, ``model``, ``repeat``, ``fold``, ``n_train``,

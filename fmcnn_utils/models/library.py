@@ -112,11 +112,15 @@ def _inward(low, high):
     return np.ceil(np.asarray(low) / RANGE_STEP) * RANGE_STEP, high
 
 
+def to_one(X) -> np.ndarray:
+    """Spectra (n, points) over their maximum, what is below zero cut off."""
+    X = np.clip(X, 0, None)
+    return X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
+
+
 def features(X) -> np.ndarray:
     """Fourth root of smoothed spectra over their maximum, in bins: (n, 680)."""
-    X = np.clip(X, 0, None)
-    X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
-    X = np.clip(gaussian_filter1d(X, SMOOTHING, axis=1), 0, None) ** ROOT
+    X = np.clip(gaussian_filter1d(to_one(X), SMOOTHING, axis=1), 0, None) ** ROOT
     return X.reshape(len(X), -1, BIN).mean(axis=2)
 
 
