@@ -54,20 +54,12 @@ class Results:
 
 
 def cross_validate(
-    plans: dict[str, tuple[Spectra, list[Split]]],
-    models: dict[str, ClassifierMixin],
-    *,
-    groups: str | None = None,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    scheduler: str | None = None,
-    cache: bool | str | Path = True,
-    quiet: bool = False,
+    plans, models, *, groups=None, seed=0, n_jobs=None, scheduler=None, cache=True, quiet=False
 ) -> Results:
     """Fit and score every model on every split, in the order of ``plans``, splits, ``models``.
 
     Args:
-        plans: name of a kind of split in the tables → spectra and their splits.
+        plans: name of a kind of split in the tables → ``(Spectra, list of Split)``.
         models: name in the tables → scikit-learn estimator of raw counts and mineral names.
         groups: column of ``Spectra.meta`` to pass to models whose ``fit`` takes ``groups``.
         seed: each fit's ``random_state`` is drawn from it, repeat and fold: alike for all models.
@@ -75,7 +67,7 @@ def cross_validate(
             one where joblib sees a single core.
         scheduler: address of a Dask scheduler to use in their place, as in ``parallel.run``, which
             raises ``UserError`` if no cluster is there, or workers keep dying.
-        cache: keep fits in the package's cache folder, in this folder, or (False) nowhere.
+        cache: keep fits in the package's cache folder, in this one (a path), or (False) nowhere.
         quiet: no progress bar.
     """
     if cache is True:

@@ -95,8 +95,7 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest mineral of each spectrum, (n,)."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def as_input(self, X) -> np.ndarray:
         """What the network sees of raw counts (n, points): normalised, float32 (n, points, 1)."""

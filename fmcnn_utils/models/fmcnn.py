@@ -119,19 +119,13 @@ def train(
     Each step is the model's own ``train_step``. What ``model.fit`` spends on feeding its batches
     is saved: ``benchmarks/training.py`` measures how much.
 
-    Args:
-        model: any compiled Keras model.
-        X: inputs, (n, …), or a function that makes those of each epoch.
-        y: class numbers, (n,).
-        batch_size: spectra a step; the last one of an epoch may be smaller.
-        epochs: at most.
-        validation: inputs and class numbers to report ``val_loss`` and ``val_accuracy`` on.
-        callbacks: Keras callbacks; one may set ``model.stop_training``.
-        seed: of the order of the spectra, new in each epoch.
+    ``model`` is any compiled Keras model, ``X`` its inputs (n, …), or a function that makes those
+    of each epoch, and ``y`` class numbers (n,). ``seed`` decides the order of the spectra, new in
+    each epoch; its last batch may be smaller. A callback may set ``model.stop_training``.
 
-    Returns:
-        A row per epoch: ``epoch`` (from 1), ``loss`` and ``accuracy`` over its batches, ``val_…``
-        after it, and what callbacks add. Losses include the L2 penalty.
+    A row per epoch: ``epoch`` (from 1), ``loss`` and ``accuracy`` over its batches, those of the
+    inputs and class numbers in ``validation`` after it (``val_loss``, ``val_accuracy``), and what
+    callbacks add. Losses include the L2 penalty.
     """
 
     def loop(step, X, y):
