@@ -11,13 +11,14 @@ import json
 import joblib
 import numpy as np
 import pandas as pd
+import pooch
 from sklearn.base import clone
 
 from fmcnn_utils import data, results
 from fmcnn_utils.evaluation import protocol
 from fmcnn_utils.evaluation.cross_validation import versions
 from fmcnn_utils.models import FMCNNClassifier, TestAccuracy, keras
-from fmcnn_utils.models.robust import kept_files, sha256
+from fmcnn_utils.models.robust import kept_files
 
 
 def split(spectra: data.Spectra) -> data.Split:
@@ -84,7 +85,7 @@ def keep(name: str, network: FMCNNClassifier, held_out: pd.DataFrame, about: dic
         "epochs": network.n_epochs_,
         "settings": network.get_params(),
         "minerals": network.classes_.tolist(),
-        "sha256": sha256(path),
+        "sha256": pooch.file_hash(path),
     }
     results.write_text(about_it, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 

@@ -180,7 +180,7 @@ def test_another_code_version_runs_fits_again_and_another_comment_does_not(tmp_p
 
     assert fits() == 3
     assert fits("# a network: note its", "# another comment, its") == 3
-    assert fits("Whatever", "Another docstring") == 3
+    assert fits("Train a clone", "Another docstring") == 3
     version = results.CODE_VERSION
     assert fits(f"CODE_VERSION = {version}", f"CODE_VERSION = {version + 1}") == 6
 

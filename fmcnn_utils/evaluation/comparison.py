@@ -22,42 +22,29 @@ from ..results import UserError
 from .cross_validation import macro_f1
 from .protocol import MODELS, PROTOCOLS
 
+#: Practically as good: half a point of accuracy is less than what another seed or normalisation
+#: does.
+ROPE = 0.005
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """Model a against model b on the same folds; differences are a − b.
+    """Model a against model b on the same folds; differences are a − b."""
 
-    Attributes:
-        difference: mean over the folds.
-        low, high: its 95% interval by the corrected resampled t-test.
-        p: two-sided p-value of that test against no difference.
-        worse, equal, better: posterior probabilities that a is worse than b, practically as good,
-            better (Bayesian correlated t-test, Corani and Benavoli 2015, from baycomp).
-        rope: half width of what counts as practically as good.
-    """
-
-    difference: float
-    low: float
-    high: float
-    p: float
-    worse: float
-    equal: float
-    better: float
-    rope: float
+    difference: float  #: mean over the folds
+    low: float  #: lower end of its 95% interval by the corrected resampled t-test
+    high: float  #: upper end
+    p: float  #: two-sided p-value of that test against no difference
+    worse: float  #: posterior probability that a is worse than b (see ``compare``)
+    equal: float  #: that they are practically as good, within ``ROPE``
+    better: float  #: that a is better
 
 
-def compare(a, b, n_repeats: int, rope: float = 0.005) -> Comparison:
-    """Two models' scores on the same folds.
+def compare(a, b, n_repeats: int) -> Comparison:
+    """Scores of two models on the same folds of all repeats, (n_repeats · folds,), in one order.
 
-    Args:
-        a: scores of one model, (n_repeats · folds,), in the same order as ``b``.
-        b: scores of the other.
-        n_repeats: how often the cross-validation was repeated.
-        rope: region of practical equivalence: half a point of accuracy is less than what the
-            choice of another seed or normalisation does.
-
-    Raises:
-        ValueError: if the scores are not of the same folds, or not of whole repeats.
+    The posterior is that of the Bayesian correlated t-test, Corani and Benavoli 2015, from baycomp.
+    ``ValueError`` for scores that cannot be of the same folds.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape or len(a) % n_repeats or len(a) < 2 * n_repeats:
@@ -65,12 +52,12 @@ def compare(a, b, n_repeats: int, rope: float = 0.005) -> Comparison:
             f"{len(a)} and {len(b)} scores cannot be the same folds of {n_repeats} repeats"
         )
     # One posterior serves both tests: the corrected t-test is its frequentist reading.
-    posterior = baycomp.CorrelatedTTest(a, b, rope=rope, runs=n_repeats)
+    posterior = baycomp.CorrelatedTTest(a, b, rope=ROPE, runs=n_repeats)
     mean, error, df = -posterior.mean, np.sqrt(posterior.var), posterior.df  # baycomp: b − a
     low, high = mean - error * stats.t.ppf([0.975, 0.025], df)
     p = 2 * stats.t.sf(abs(mean) / error, df) if error > 0 else float(mean == 0)
     better, equal, worse = posterior.probs()
-    return Comparison(mean, low, high, p, worse, equal, better, rope)
+    return Comparison(mean, low, high, p, worse, equal, better)
 
 
 def benchmark(
@@ -80,20 +67,12 @@ def benchmark(
 
     The folds are in ``results/rruff/splits_PROTOCOL.csv.gz``: for each file, the fold of each
     repeat that tests it. Train on the other folds, predict this one, for at least one whole repeat.
+    ``predictions`` is a table, or the path of a CSV, with the columns ``file``, ``predicted``, and
+    ``repeat`` if there is more than one; else it is a ``UserError``.
 
-    Args:
-        predictions: a table, or the path of a CSV, with the columns ``file``, ``predicted``, and
-            ``repeat`` if there is more than one.
-        name: of the model in the table.
-        protocol: "specimen" (no specimen on both sides) or "random".
-
-    Returns:
-        One row per model, the best first: ``accuracy``, ``series as one`` (accuracy if members of a
-        series count as one mineral), ``macro-F1``, and ``yours minus it`` in points of accuracy
-        with the ``low`` and ``high`` end of its corrected 95 % interval.
-
-    Raises:
-        UserError: if a column is missing, or the files are not those of whole repeats.
+    One row per model, the best first: ``accuracy``, ``series as one`` (accuracy if members of a
+    series count as one mineral), ``macro-F1``, and ``yours minus it`` in points of accuracy with
+    the ``low`` and ``high`` end of its corrected 95 % interval.
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
@@ -111,21 +90,21 @@ def benchmark(
             )
     table = table.rename(columns={"predicted": name})
     models = [name, *(model for model in MODELS if model in table)]
-    folds = [fold for _, fold in table.groupby(["repeat", "fold"])]
-    right = {m: np.array([(f[m] == f["true"]).mean() for f in folds]) for m in models}
-    n_repeats = given["repeat"].nunique()
-    rows = []
+    by = [table["repeat"], table["fold"]]
+    right = table[models].eq(table["true"], axis=0).groupby(by).mean()
+    rows = {}
     for model in models:
-        pairs = table.groupby(["true", model]).size()
-        alike = sum(n for (a, b), n in pairs.items() if a == b or same_series(a, b)) / len(table)
-        row = {"model": model, "accuracy": right[model].mean(), "series as one": alike}
-        row["macro-F1"] = np.mean([macro_f1(f["true"], f[model]) for f in folds])
+        pairs = zip(table["true"], table[model], strict=True)
+        rows[model] = {
+            "accuracy": right[model].mean(),
+            "series as one": np.mean([a == b or same_series(a, b) for a, b in pairs]),
+            "macro-F1": np.mean([macro_f1(f["true"], f[model]) for _, f in table.groupby(by)]),
+        }
         if model != name:
-            test = compare(right[name], right[model], n_repeats)
-            ends = {"yours minus it": test.difference, "low": test.low, "high": test.high}
-            row |= {column: 100 * value for column, value in ends.items()}
-        rows.append(row)
-    order = pd.DataFrame(rows).set_index("model").sort_values("accuracy", ascending=False)
+            test = compare(right[name], right[model], given["repeat"].nunique())
+            points = 100 * np.array([test.difference, test.low, test.high])
+            rows[model] |= dict(zip(("yours minus it", "low", "high"), points, strict=True))
+    order = pd.DataFrame(rows).T.rename_axis("model").sort_values("accuracy", ascending=False)
     return order.round({c: 4 if order[c].abs().max() <= 1 else 2 for c in order})
 
 
@@ -133,7 +112,7 @@ def _read(predictions) -> pd.DataFrame:
     if not isinstance(predictions, pd.DataFrame):
         try:
             predictions = pd.read_csv(predictions)
-        except (ValueError, UnicodeDecodeError) as problem:
+        except ValueError as problem:
             raise UserError(f"{predictions} cannot be read as a CSV: {problem}") from None
     for column in ("file", "predicted"):
         if column not in predictions:

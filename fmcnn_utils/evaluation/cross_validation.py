@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -33,15 +36,13 @@ from ..results import Cache, cache_folder
 class Results:
     """What a cross-validation gives.
 
-    Attributes:
-        scores: a row per fit: ``protocol``, ``model``, ``repeat``, ``fold``, ``n_train``,
-            ``n_test``, ``n_classes`` (trained on), ``accuracy``, ``macro_f1`` (over the minerals
-            in the test fold), ``top3``, ``seconds``, ``seed``, ``versions``; of networks also
-            ``epochs``, ``weights`` and ``best_epoch_accuracy`` (at the best test epoch); ``data``
-            (its checksum).
-        predictions: a row per fit and test spectrum: ``protocol``, ``model``, ``repeat``,
-            ``fold``, ``file``, ``true``, ``predicted``, ``p`` (probability of the predicted
-            mineral, NaN if the model gives none).
+    ``scores`` has a row per fit: ``protocol``, ``model``, ``repeat``, ``fold``, ``n_train``,
+    ``n_test``, ``n_classes`` (trained on), ``accuracy``, ``macro_f1`` (over the minerals in the
+    test fold), ``top3``, ``seconds``, ``seed``, ``versions``; of networks also ``epochs``,
+    ``weights`` and ``best_epoch_accuracy`` (at the best test epoch); ``data`` (its checksum).
+
+    ``predictions`` has a row per fit and test spectrum: ``protocol``, ``model``, ``repeat``,
+    ``fold``, ``file``, ``true``, ``predicted``, ``p`` (its probability, NaN if a model has none).
     """
 
     scores: pd.DataFrame
@@ -52,139 +53,86 @@ class Results:
         return self.scores.groupby(by, sort=False)["accuracy"].agg(["mean", "count"])._repr_html_()
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """One model on one fold."""
-
-    protocol: str
-    name: str
-    model: ClassifierMixin
-    split: Split
-    seed: int
-    X: np.ndarray
-    y: np.ndarray
-    groups: np.ndarray | None
-    files: np.ndarray
-    data: str  # checksum of X and y
-
-    def decided_by(self) -> list:
-        """All that the outcome depends on."""
-        with config_context(print_changed_only=False):  # a changed default is another setting, too
-            settings = self.model.__repr__(N_CHAR_MAX=1_000_000)
-        groups = self.groups if has_fit_parameter(self.model, "groups") else None
-        return ["fit", self.data, self.split.train, self.split.test, settings, groups, self.seed]
-
-
 def cross_validate(
-    plans: dict[str, tuple[Spectra, list[Split]]],
-    models: dict[str, ClassifierMixin],
-    *,
-    groups: str | None = None,
-    seed: int = 0,
-    n_jobs: int | None = None,
-    scheduler: str | None = None,
-    cache: bool | str | Path = True,
-    quiet: bool = False,
+    plans, models, *, groups=None, seed=0, n_jobs=None, scheduler=None, cache=True, quiet=False
 ) -> Results:
-    """Fit and score every model on every split.
+    """Fit and score every model on every split, in the order of ``plans``, splits, ``models``.
 
     Args:
-        plans: name of a kind of split in the tables → spectra and their splits.
+        plans: name of a kind of split in the tables → ``(Spectra, list of Split)``.
         models: name in the tables → scikit-learn estimator of raw counts and mineral names.
         groups: column of ``Spectra.meta`` to pass to models whose ``fit`` takes ``groups``.
-        seed: each fit's ``random_state`` is drawn from it, the repeat and the fold: the same for
-            all models.
+        seed: each fit's ``random_state`` is drawn from it, repeat and fold: alike for all models.
         n_jobs: local processes, of one thread each; 1 stays in this process. By default two, or
             one where joblib sees a single core.
-        scheduler: address of a Dask scheduler to use in place of local processes; joblib leaves
-            a cluster of a single worker aside and fits in this process.
-        cache: keep fits in the package's cache folder, in this folder, or (False) nowhere.
+        scheduler: address of a Dask scheduler to use in their place, as in ``parallel.run``, which
+            raises ``UserError`` if no cluster is there, or workers keep dying.
+        cache: keep fits in the package's cache folder, in this one (a path), or (False) nowhere.
         quiet: no progress bar.
-
-    Returns:
-        The tables, in the order of ``plans``, their splits, then ``models``.
-
-    Raises:
-        UserError: if workers keep dying, or there is no Dask cluster at the address.
     """
-    kept = Cache(_folder(cache))
-    fits = [
-        fit
-        for protocol, plan in plans.items()
-        for fit in _fits(protocol, *plan, models, groups, seed)
-    ]
-    paths = [kept.path(*fit.decided_by()) for fit in fits]
-    done = {i: found for i, path in enumerate(paths) if (found := kept.get(path))}
-    waiting = {
-        i: (fit.model, fit.X, fit.y, fit.split, fit.groups, fit.seed)
-        for i, fit in enumerate(fits)
-        if i not in done
-    }
+    if cache is True:
+        cache = cache_folder() / "fits"
+    kept = Cache(Path(cache) if cache else None)
+    fits = list(_fits(plans, models, groups, seed))
+    paths = [kept.path(*fit.decided_by) for fit in fits]
+    outcomes = [kept.get(path) for path in paths]
+    waiting = {i: fit.task for i, fit in enumerate(fits) if outcomes[i] is None}
+    n_jobs = n_jobs or min(2, joblib.cpu_count())
     # Fits of earlier runs are ``initial``: they are not taken for speed.
-    bar = tqdm(total=len(fits), initial=len(done), disable=quiet, unit="fit", smoothing=0)
-    with bar:
-        for i, outcome in parallel.run(
-            fit_and_score, waiting, n_jobs or min(2, joblib.cpu_count()), scheduler
-        ):
+    earlier = len(fits) - len(waiting)
+    with tqdm(total=len(fits), initial=earlier, disable=quiet, unit="fit", smoothing=0) as bar:
+        for i, outcome in parallel.run(fit_and_score, waiting, n_jobs, scheduler):
             kept.put(paths[i], outcome)
-            done[i] = outcome
+            outcomes[i] = outcome
             bar.update()
-            bar.set_postfix_str(_so_far(fits, done, fits[i]))
-    scores, predictions = zip(*(_rows(fit, done[i]) for i, fit in enumerate(fits)), strict=True)
+            bar.set_postfix_str(_so_far(fits, outcomes, fits[i].place))
+    scores, predictions = [], []
+    for fit, outcome in zip(fits, outcomes, strict=True):
+        scores.append(fit.place | outcome["scores"] | {"data": fit.data[:16]})
+        answers = {"predicted": outcome["predicted"], "p": outcome["p"].astype(float)}
+        predictions.append(pd.DataFrame(fit.place | fit.tested | answers))
     scores = pd.DataFrame(scores)
     whole = {name: "Int64" for name in ("epochs", "weights") if name in scores}
     return Results(scores.astype(whole), pd.concat(predictions, ignore_index=True))
 
 
-def fit_and_score(
-    model: ClassifierMixin, X, y, split: Split, groups=None, seed: int = 0
-) -> dict[str, object]:
-    """Train a clone of a model on one fold and score it on what the fold leaves out.
+def fit_and_score(model: ClassifierMixin, X, y, split: Split, groups=None, seed: int = 0) -> dict:
+    """Train a clone of a model on one fold: ``scores``, and ``predicted`` and ``p`` of its test.
 
-    Args:
-        model: the estimator; a ``random_state`` of its own or of a step of it is set to ``seed``.
-        X: raw counts of all spectra, float32 (n, points).
-        y: mineral of each, (n,).
-        split: which of them train and which test.
-        groups: specimen of each, (n,), for a model whose ``fit`` takes ``groups``.
-        seed: for whatever the model draws.
-
-    Returns:
-        ``scores`` (column → value), ``predicted`` and ``p``, (n_test,).
+    ``X`` are raw counts, float32 (n, points), ``y`` the minerals of all spectra, (n,); ``groups``,
+    (n,), goes to the model's ``fit``. Each ``random_state`` of it and its steps is set to ``seed``.
     """
     start = time.perf_counter()
     train, test = split.train, split.test
     model = clone(model)
     drawn = {name: seed for name in model.get_params() if name.split("__")[-1] == "random_state"}
     model.set_params(**drawn)
-    extras = {}
-    if groups is not None and has_fit_parameter(model, "groups"):
-        extras["groups"] = groups[train]
+    extras = {} if groups is None else {"groups": groups[train]}
     if has_fit_parameter(model, "callbacks"):  # a network: note its test accuracy at each epoch
         from ..models.fmcnn import TestAccuracy
 
         extras["callbacks"] = [TestAccuracy(X[test], y[test])]
     with threadpool_limits(limits=1):
         model.fit(X[train], y[train], **extras)
-        predicted, scores, p = _predict(model, X[test])
-    place = np.searchsorted(model.classes_, y[test])
+        predicted, class_scores, p = _predict(model, X[test])
     known = np.isin(y[test], model.classes_)
-    return {
-        "scores": {
-            "n_train": len(train),
-            "n_test": len(test),
-            "n_classes": len(model.classes_),
-            "accuracy": float(np.mean(predicted == y[test])),
-            "macro_f1": float(macro_f1(y[test], predicted)),
-            "top3": float(np.sum(rank(scores[known], place[known]) <= 3) / len(test)),
-            "seconds": round(time.perf_counter() - start, 2),
-            "seed": seed,
-            "versions": versions(),
-            **_of_network(model),
-        },
-        "predicted": predicted,
-        "p": np.round(p, 4),
+    place = np.searchsorted(model.classes_, y[test][known])
+    scores = {
+        "n_train": len(train),
+        "n_test": len(test),
+        "n_classes": len(model.classes_),
+        "accuracy": float(np.mean(predicted == y[test])),
+        "macro_f1": float(macro_f1(y[test], predicted)),
+        "top3": float(np.sum(rank(class_scores[known], place) <= 3) / len(test)),
+        "seconds": round(time.perf_counter() - start, 2),
+        "seed": seed,
+        "versions": versions(),
     }
+    if hasattr(model, "history_"):  # a network
+        scores |= {"epochs": model.n_epochs_, "weights": model.model_.count_params()}
+        if "test_accuracy" in model.history_:
+            scores["best_epoch_accuracy"] = float(model.history_["test_accuracy"].max())
+    return {"scores": scores, "predicted": predicted, "p": np.round(p, 4)}
 
 
 def macro_f1(true, predicted) -> float:
@@ -193,22 +141,16 @@ def macro_f1(true, predicted) -> float:
 
 
 def rank(scores: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Place of the true class number among the scores (n, classes), 1 for the best.
-
-    Ties count against it.
-    """
-    own = scores[np.arange(len(true)), true][:, None]
-    return (scores >= own).sum(axis=1)
+    """Place of the true class number among scores (n, classes): 1 for the best, ties against it."""
+    return (scores >= scores[np.arange(len(true)), true][:, None]).sum(axis=1)
 
 
 def versions() -> str:
     """The packages that decide the fits of this machine."""
     found = [f"python {platform.python_version()}"]
     for package in ("numpy", "scipy", "scikit-learn", "keras", "tensorflow", "tensorflow-cpu"):
-        try:
+        with suppress(PackageNotFoundError):  # one of TensorFlow's two builds
             found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:  # one of TensorFlow's two builds
-            continue
     return " · ".join(found)
 
 
@@ -220,65 +162,53 @@ def split_table(spectra: Spectra, splits: list[Split]) -> pd.DataFrame:
     return table.astype({name: int for name in table.columns[1:]})
 
 
+class _Fit(NamedTuple):
+    """One model on one fold."""
+
+    place: dict[str, object]  # columns of its rows: where it stands
+    tested: dict[str, np.ndarray]  # columns of its predictions: files and minerals
+    data: str  # checksum of X and y
+    task: tuple  # arguments of fit_and_score
+    decided_by: list  # all that the outcome depends on
+
+
+def _fits(plans, models, groups, seed) -> Iterator[_Fit]:
+    for protocol, (spectra, splits) in plans.items():
+        X, y = np.ascontiguousarray(spectra.X), spectra.minerals.astype(str)
+        files, data = spectra.meta["file"].to_numpy(), joblib.hash([X, y])
+        specimens = spectra.meta[groups].to_numpy(str) if groups else None
+        for split, (name, model) in product(splits, models.items()):
+            place = {"protocol": protocol, "model": name}
+            place |= {"repeat": split.repeat, "fold": split.fold}
+            tested = {"file": files[split.test], "true": y[split.test]}
+            own = specimens if has_fit_parameter(model, "groups") else None
+            drawn = np.random.SeedSequence([seed, split.repeat, split.fold]).generate_state(1)
+            drawn = int(drawn[0])
+            with config_context(print_changed_only=False):  # a changed default is a setting, too
+                settings = model.__repr__(N_CHAR_MAX=1_000_000)
+            decided_by = ["fit", data, split.train, split.test, settings, own, drawn]
+            yield _Fit(place, tested, data, (model, X, y, split, own, drawn), decided_by)
+
+
 def _predict(model, X) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted minerals, scores of all classes, and the probability of what is predicted."""
+    predicted, p = model.predict(X), np.full(len(X), np.nan)
     if hasattr(model, "predict_proba"):
         scores = model.predict_proba(X)
-        return model.predict(X), scores, scores.max(axis=1)
-    predicted = model.predict(X)
-    if hasattr(model, "decision_function"):
+        p = scores.max(axis=1)
+    elif hasattr(model, "decision_function"):
         scores = model.decision_function(X)
         if scores.ndim == 1:  # of the second of two classes
             scores = np.column_stack([-scores, scores])
     else:
-        scores = (predicted[:, None] == model.classes_).astype(float)
-    return predicted, scores, np.full(len(X), np.nan)
+        scores = predicted[:, None] == model.classes_
+    return predicted, scores, p
 
 
-def _of_network(model) -> dict[str, float]:
-    """What only a network has."""
-    if not hasattr(model, "history_"):
-        return {}
-    found = {"epochs": model.n_epochs_, "weights": model.model_.count_params()}
-    if "test_accuracy" in model.history_:
-        found["best_epoch_accuracy"] = float(model.history_["test_accuracy"].max())
-    return found
-
-
-def _folder(cache: bool | str | Path) -> Path | None:
-    if cache is False:
-        return None
-    return cache_folder() / "fits" if cache is True else Path(cache)
-
-
-def _fits(protocol, spectra, splits, models, groups, seed) -> list[_Fit]:
-    X, y = np.ascontiguousarray(spectra.X), spectra.minerals.astype(str)
-    of = None if groups is None else spectra.meta[groups].to_numpy(str)
-    about = X, y, of, spectra.meta["file"].to_numpy(), joblib.hash([X, y])
-    fits = []
-    for split, (name, model) in product(splits, models.items()):
-        drawn = np.random.SeedSequence([seed, split.repeat, split.fold]).generate_state(1)[0]
-        fits.append(_Fit(protocol, name, model, split, int(drawn), *about))
-    return fits
-
-
-def _rows(fit: _Fit, outcome: dict) -> tuple[dict, pd.DataFrame]:
-    place = {"protocol": fit.protocol, "model": fit.name}
-    place |= {"repeat": fit.split.repeat, "fold": fit.split.fold}
-    test = fit.split.test
-    columns = {"file": fit.files[test], "true": fit.y[test]}
-    columns |= {"predicted": outcome["predicted"], "p": outcome["p"].astype(float)}
-    scores = place | outcome["scores"] | {"data": fit.data[:16]}
-    return scores, pd.DataFrame(place | columns)
-
-
-def _so_far(fits: list[_Fit], done: dict[int, dict], last: _Fit) -> str:
-    """Fits and mean accuracy of each model, the last one's first: a terminal may cut off the end.
-
-    Of the last one's kind of split.
-    """
-    accuracies = {last.name: []}
-    for i, outcome in done.items():
-        if fits[i].protocol == last.protocol:
-            accuracies.setdefault(fits[i].name, []).append(outcome["scores"]["accuracy"])
+def _so_far(fits: list[_Fit], outcomes: list[dict | None], last: dict) -> str:
+    """Fits and mean accuracy of each model on the last one's kind of split."""
+    accuracies = {last["model"]: []}  # first: a terminal may cut off the end
+    for fit, outcome in zip(fits, outcomes, strict=True):
+        if outcome and fit.place["protocol"] == last["protocol"]:
+            accuracies.setdefault(fit.place["model"], []).append(outcome["scores"]["accuracy"])
     return " · ".join(f"{name} {len(a)}: {np.mean(a):.3f}" for name, a in accuracies.items())

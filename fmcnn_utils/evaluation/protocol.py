@@ -21,13 +21,7 @@ PROTOCOLS = ("random", "specimen")
 #: What the paper gives. For FMCNN it leaves most settings open, the scaling of intensities too:
 #: they are chosen by the search (``scripts/search.py``). The baselines' settings it gives; their
 #: spectra are min–max scaled, the usual choice. The order is that of the tables.
-AS_IN_PAPER = {
-    "FMCNN": FMCNNClassifier(),
-    "KNN": baseline("KNN"),
-    "RF": baseline("RF"),
-    "SVM": baseline("SVM"),
-    "LDA": baseline("LDA"),
-}
+AS_IN_PAPER = {"FMCNN": FMCNNClassifier()} | {n: baseline(n) for n in ("KNN", "RF", "SVM", "LDA")}
 #: The baselines with a normalisation and parameters of their own, by the same search.
 TUNED = {
     "KNN tuned": baseline("KNN", "sqrt", metric="cosine"),
@@ -42,25 +36,12 @@ MODELS = AS_IN_PAPER | TUNED | RAW
 
 
 def tuned(name: str) -> str:
-    """Name in the tables of a model of ``AS_IN_PAPER`` as the search chose it.
-
-    Itself where there is nothing to tune beyond what the paper leaves open: FMCNN.
-    """
+    """Name in the tables of a model of ``AS_IN_PAPER`` as the search chose it: FMCNN's stays."""
     return f"{name} tuned" if f"{name} tuned" in TUNED else name
 
 
 def plan(spectra: data.Spectra, protocol: str, n_repeats: int, seed: int = SEED):
-    """The curated spectra of a protocol, and its splits.
-
-    Args:
-        spectra: all of a source.
-        protocol: one of ``PROTOCOLS``.
-        n_repeats: number of repeats.
-        seed: of the folds.
-
-    Returns:
-        ``(spectra, splits)``.
-    """
+    """The curated spectra of one of ``PROTOCOLS``, and its splits; ``seed`` is of the folds."""
     if protocol == "random":
         curated = data.paper_rule(spectra)
         return curated, data.stratified(curated.minerals, paper.FOLDS, n_repeats, seed)
@@ -70,14 +51,10 @@ def plan(spectra: data.Spectra, protocol: str, n_repeats: int, seed: int = SEED)
 
 
 def summary(scores: pd.DataFrame, protocol: str = "random") -> pd.DataFrame:
-    """Mean over the fits, and standard deviation over the repeats, of each model.
+    """Of each model ``fits``, ``accuracy``, ``sd``, ``macro_f1``, ``top3``, ``seconds`` a fit.
 
-    The paper's way: the accuracy of a repeat is the mean of its folds, and what is reported is
-    the mean and the standard deviation of the repeats.
-
-    Returns:
-        Indexed by model: ``fits``, ``accuracy``, ``sd``, ``macro_f1``, ``top3``, ``seconds`` a
-        fit; FMCNN also ``best_epoch_accuracy`` and ``epochs``.
+    FMCNN also has ``best_epoch_accuracy`` and ``epochs``. All are means over the fits, but the
+    standard deviation: the paper's is over the repeats, whose accuracy is the mean of their folds.
     """
     own = scores[scores["protocol"] == protocol]
     columns = ["accuracy", "macro_f1", "top3", "seconds", "best_epoch_accuracy", "epochs"]
@@ -91,8 +68,8 @@ def summary(scores: pd.DataFrame, protocol: str = "random") -> pd.DataFrame:
 def per_repeat(scores: pd.DataFrame, protocol: str = "random") -> pd.DataFrame:
     """Mean accuracy of each repeat (rows) and model (columns): what Figure 4 draws."""
     own = scores[scores["protocol"] == protocol]
-    table = own.pivot_table(index="repeat", columns="model", values="accuracy")
-    return table[list(dict.fromkeys(own["model"]))]
+    means = own.groupby(["repeat", "model"], sort=False)["accuracy"].mean()
+    return means.unstack(sort=False).sort_index()
 
 
 def fold_scores(scores: pd.DataFrame, model: str, protocol: str = "random") -> np.ndarray:

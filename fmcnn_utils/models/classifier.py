@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -17,46 +20,14 @@ from .. import paper
 from ..data.spectra import NORMALISATIONS, Normaliser, normalise
 from ..data.splits import validation_split
 
-MONITORS = ("loss", "accuracy")
 
-# Least value of each whole number among the settings, and the numbers that must be below 1.
-_COUNTS = {
-    **dict.fromkeys(("filters", "kernel", "stride", "squeeze", "expand1", "expand3"), 1),
-    **dict.fromkeys(("pool", "batch_size", "epochs", "patience"), 1),
-    "dense": 0,
-}
-_MAY_BE_ZERO = ("bn_momentum", "l2")
-_SHARES = (*_MAY_BE_ZERO, "learning_rate", "validation_fraction")
-
-
+@dataclass(kw_only=True, eq=False, repr=False)  # writes __init__; the rest is scikit-learn's
 class FMCNNClassifier(ClassifierMixin, BaseEstimator):
     """FMCNN from raw counts to mineral names, with early stopping inside the training data.
 
     A share of the training spectra is split off to choose the number of epochs, with the lowest
     validation loss. With ``refit`` a new network is then trained on all for as many. What the paper
     gives is marked "paper"; what it leaves open was chosen by ``scripts/search.py``.
-
-    Args:
-        normalisation: see ``data.normalise``.
-        filters: output maps of the first convolution.
-        kernel: its length, in points.
-        stride: its stride.
-        squeeze: maps of the fire module's 1×1 squeeze.
-        expand1: maps of its 1×1 expand.
-        expand3: maps of its 3×1 expand.
-        pool: length of the non-overlapping max-pool.
-        dense: units of a hidden fully connected layer, 0 for none.
-        bn_momentum: of batch normalisation's moving statistics; Keras's 0.99 is too slow for so
-            few steps.
-        l2: λ of the L2 penalty on all kernels (paper, without its value).
-        learning_rate: of Adam (paper: 0.001; its β and ε are in ``paper``).
-        batch_size: spectra a step.
-        epochs: at most.
-        patience: epochs without a better one before training stops (paper: early stopping).
-        monitor: what early stopping watches on the validation split, "loss" or "accuracy".
-        validation_fraction: share of the training spectra that is the validation split.
-        refit: train again on all training spectra for the chosen number of epochs.
-        random_state: of the validation split, the initial weights and the order of the batches.
 
     Attributes:
         classes_: mineral names, (n_classes,), sorted.
@@ -69,59 +40,37 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
             and ``val_accuracy``; without ``refit`` it is ``history_``.
     """
 
-    def __init__(
-        self,
-        *,
-        normalisation="sqrt",
-        filters=16,
-        kernel=16,
-        stride=4,
-        squeeze=4,
-        expand1=8,
-        expand3=8,
-        pool=4,
-        dense=0,
-        bn_momentum=0.9,
-        l2=1e-4,
-        learning_rate=0.001,
-        batch_size=64,
-        epochs=40,
-        patience=5,
-        monitor="loss",
-        validation_fraction=0.1,
-        refit=True,
-        random_state=None,
-    ):
-        self.normalisation = normalisation
-        self.filters, self.kernel, self.stride = filters, kernel, stride
-        self.squeeze, self.expand1, self.expand3 = squeeze, expand1, expand3
-        self.pool, self.dense = pool, dense
-        self.bn_momentum, self.l2, self.learning_rate = bn_momentum, l2, learning_rate
-        self.batch_size, self.epochs, self.patience = batch_size, epochs, patience
-        self.monitor, self.validation_fraction = monitor, validation_fraction
-        self.refit, self.random_state = refit, random_state
+    normalisation: str = "sqrt"  #: see ``data.normalise``
+    filters: int = 16  #: output maps of the first convolution
+    kernel: int = 16  #: its length, in points
+    stride: int = 4  #: its stride
+    squeeze: int = 4  #: maps of the fire module's 1×1 squeeze
+    expand1: int = 8  #: maps of its 1×1 expand
+    expand3: int = 8  #: maps of its 3×1 expand
+    pool: int = 4  #: length of the non-overlapping max-pool
+    dense: int = 0  #: units of a hidden fully connected layer, 0 for none
+    #: of batch normalisation's moving statistics; Keras's 0.99 is too slow for so few steps
+    bn_momentum: float = 0.9
+    l2: float = 1e-4  #: λ of the L2 penalty on all kernels (paper, without its value)
+    learning_rate: float = 0.001  #: of Adam (paper; its β and ε are in ``paper``)
+    batch_size: int = 64  #: spectra a step
+    epochs: int = 40  #: at most
+    patience: int = 5  #: epochs without a better one before training stops (paper: early stopping)
+    monitor: str = "loss"  #: watched on the validation split: "loss" or "accuracy"
+    validation_fraction: float = 0.1  #: share of the training spectra that is this split
+    refit: bool = True  #: train again on all training spectra for the chosen number of epochs
+    random_state: int | None = None  #: of the split, the initial weights and the order of batches
 
     def fit(self, X, y, groups=None, callbacks=()) -> FMCNNClassifier:
-        """Train on raw counts.
+        """Train on raw counts (n, points) and minerals (n,).
 
-        Args:
-            X: raw counts, (n, points).
-            y: mineral of each, (n,).
-            groups: specimen of each, (n,): the validation split then keeps specimens whole.
-            callbacks: Keras callbacks for the training of the returned weights.
-
-        Raises:
-            ValueError: for a setting out of range, or data that do not fit each other.
+        With ``groups``, the specimen of each, (n,), the validation split keeps specimens whole.
+        ``callbacks`` are Keras's, for the training of the returned weights. ``ValueError`` for a
+        setting out of range, or data that do not fit each other.
         """
         from .fmcnn import keras
 
-        self._check_settings()
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, number = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has 1 class, {self.classes_[0]}: give spectra of at least two")
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        X, number, seed = self._begin(X, y)
         x = self.as_input(X)
         fitted, validation = validation_split(number, self.validation_fraction, groups, seed)
         stop = keras.callbacks.EarlyStopping(
@@ -139,15 +88,14 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each mineral, (n, n_classes), in the order of ``classes_``."""
-        check_is_fitted(self)
+        check_is_fitted(self, "model_")
         X = validate_data(self, X, dtype=np.float32, reset=False)
         parts = (self.as_input(X[i : i + 512]) for i in range(0, len(X), 512))
         return np.concatenate([self.model_(part, training=False).numpy() for part in parts])
 
     def predict(self, X) -> np.ndarray:
         """The likeliest mineral of each spectrum, (n,)."""
-        best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def as_input(self, X) -> np.ndarray:
         """What the network sees of raw counts (n, points): normalised, float32 (n, points, 1)."""
@@ -158,6 +106,16 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
         from . import fmcnn
 
         return fmcnn.build(self, n_points, n_classes, seed)
+
+    def _begin(self, X, y) -> tuple[np.ndarray, np.ndarray, int]:
+        """Checked spectra, their class numbers, and a seed."""
+        self._check_settings()
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, number = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has 1 class, {self.classes_[0]}: give spectra of at least two")
+        return X, number, int(check_random_state(self.random_state).randint(2**31))
 
     def _train(self, x, number, seed, epochs, validation, callbacks):
         from . import fmcnn
@@ -170,21 +128,22 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
         return model, fmcnn.train(model, x, number, **how, callbacks=callbacks, seed=seed)
 
     def _check_settings(self) -> None:
-        for name, low in _COUNTS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-                raise ValueError(f"{name}={value!r}: give a whole number of at least {low}")
-        for name in _SHARES:
-            value, low = getattr(self, name), "0 ≤" if name in _MAY_BE_ZERO else "0 <"
-            inside = isinstance(value, (int, float, np.floating)) and 0 <= value < 1
-            if not inside or (value == 0 and name not in _MAY_BE_ZERO):
-                raise ValueError(f"{name}={value!r}: give a number with {low} {name} < 1")
-        for name, allowed in (("normalisation", NORMALISATIONS), ("monitor", MONITORS)):
-            if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name}={value!r}: give one of {', '.join(allowed)}")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        one_of = {"normalisation": NORMALISATIONS, "monitor": ("loss", "accuracy")}
+        for field in fields(self):
+            name, value, kind = field.name, getattr(self, field.name), type(field.default)
+            least = 0 if name in ("dense", "bn_momentum", "l2") else 1
+            if kind is int:
+                whole = isinstance(value, Integral) and not isinstance(value, bool)
+                right, give = whole and value >= least, f"a whole number of at least {least}"
+            elif kind is float:
+                right = isinstance(value, Real) and 0 <= value < 1 and (value > 0 or least == 0)
+                give = f"a number with 0 {'<' if least else '≤'} {name} < 1"
+            elif kind is str:
+                right, give = value in one_of[name], f"one of {', '.join(one_of[name])}"
+            else:
+                continue
+            if not right:
+                raise ValueError(f"{name}={value!r}: give {give}")
 
 
 #: Steps of the square root of intensity that the forest tells apart: even steps of the intensity
@@ -201,16 +160,11 @@ CLASSIFIERS = {
 
 
 def baseline(name: str, normalisation: str | None = None, **parameters) -> Pipeline:
-    """A baseline with the paper's settings, a pipeline from raw counts (n, points) to minerals.
+    """One of ``CLASSIFIERS``, as a pipeline from raw counts (n, points) to minerals.
 
-    Args:
-        name: one of ``CLASSIFIERS``.
-        normalisation: one of ``data.NORMALISATIONS``; the paper does not name its own, and min–max
-            is the default. The forest has one of its own, see ``LEVELS``.
-        parameters: of the classifier, in place of the paper's.
-
-    Raises:
-        ValueError: for an unknown name or parameter, or another normalisation for the forest.
+    ``parameters`` stand in place of the paper's. It does not name its normalisation (one of
+    ``data.NORMALISATIONS``): min–max is the default, and the forest has its own, see ``LEVELS``.
+    Anything else is a ``ValueError``.
     """
     if name not in CLASSIFIERS:
         raise ValueError(f"baseline {name!r} is not one of {', '.join(CLASSIFIERS)}")

@@ -36,28 +36,18 @@ try:
 except RuntimeError:  # it runs already, with the threads that its user chose
     pass
 
-__all__ = ["TestAccuracy", "build", "keras", "tf", "train"]
-
 
 def build(settings, n_points: int, n_classes: int, seed: int | None = None) -> keras.Model:
     """An untrained FMCNN, compiled with the paper's loss and optimiser.
 
     Conv1D → LeakyReLU → BatchNorm → fire (1×1 squeeze; 1×1 and 3×1 expand, concatenated) →
     max-pool → flatten → optional dense → softmax. Every layer has a name; every kernel has the
-    L2 penalty ``l2 · Σw²`` in the loss.
+    L2 penalty ``l2 · Σw²`` in the loss. From normalised intensities (n, n_points, 1) to
+    probabilities (n, n_classes); labels are class numbers.
 
-    Args:
-        settings: an ``FMCNNClassifier``, or anything else with its settings as attributes.
-        n_points: length of a spectrum.
-        n_classes: number of minerals.
-        seed: makes the initial weights repeatable.
-
-    Returns:
-        Model from normalised intensities (n, n_points, 1) to probabilities (n, n_classes);
-        its labels are class numbers.
-
-    Raises:
-        ValueError: if the first convolution and the pool leave nothing of the spectrum.
+    ``settings`` is an ``FMCNNClassifier``, or anything else with its settings as attributes;
+    ``seed`` makes the initial weights repeatable. ``ValueError`` if the first convolution and the
+    pool leave nothing of the spectrum.
     """
     s, layers, draw = settings, keras.layers, keras.random.SeedGenerator(seed)
     if (n_points - s.kernel) // s.stride + 1 < s.pool:
@@ -72,24 +62,20 @@ def build(settings, n_points: int, n_classes: int, seed: int | None = None) -> k
             "kernel_regularizer": keras.regularizers.L2(s.l2),
         }
 
-    def leaky(name: str):
-        return layers.LeakyReLU(paper.LEAKY_SLOPE, name=name)
+    def leaky(layer, x):
+        return layers.LeakyReLU(paper.LEAKY_SLOPE, name=f"{layer.name}_leaky")(layer(x))
 
     spectrum = keras.Input((n_points, 1), name="spectrum")
-    x = layers.Conv1D(s.filters, s.kernel, s.stride, name="conv", **kernel())(spectrum)
-    x = leaky("conv_leaky")(x)
+    x = leaky(layers.Conv1D(s.filters, s.kernel, s.stride, name="conv", **kernel()), spectrum)
     x = layers.BatchNormalization(momentum=s.bn_momentum, name="batch_norm")(x)
-    x = layers.Conv1D(s.squeeze, 1, name="squeeze", **kernel())(x)
-    squeezed = leaky("squeeze_leaky")(x)
-    one = layers.Conv1D(s.expand1, 1, name="expand1", **kernel())(squeezed)
-    one = leaky("expand1_leaky")(one)
-    three = layers.Conv1D(s.expand3, 3, padding="same", name="expand3", **kernel())(squeezed)
-    three = leaky("expand3_leaky")(three)
+    x = leaky(layers.Conv1D(s.squeeze, 1, name="squeeze", **kernel()), x)
+    one = leaky(layers.Conv1D(s.expand1, 1, name="expand1", **kernel()), x)
+    three = leaky(layers.Conv1D(s.expand3, 3, padding="same", name="expand3", **kernel()), x)
     x = layers.Concatenate(name="fire")([one, three])
     x = layers.MaxPooling1D(s.pool, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     if s.dense:
-        x = leaky("dense_leaky")(layers.Dense(s.dense, name="dense", **kernel())(x))
+        x = leaky(layers.Dense(s.dense, name="dense", **kernel()), x)
     mineral = layers.Dense(n_classes, activation="softmax", name="softmax", **kernel())(x)
 
     model = keras.Model(spectrum, mineral, name="fmcnn")
@@ -104,9 +90,7 @@ def build(settings, n_points: int, n_classes: int, seed: int | None = None) -> k
 class TestAccuracy(keras.callbacks.Callback):
     """Note the accuracy on test spectra after each epoch, as if one stopped on the test fold.
 
-    Args:
-        X: test spectra, raw counts (n, points).
-        y: their minerals, (n,).
+    ``X`` are raw counts (n, points), ``y`` minerals (n,).
     """
 
     __test__ = False  # no test class, whatever pytest makes of the name
@@ -135,20 +119,13 @@ def train(
     Each step is the model's own ``train_step``. What ``model.fit`` spends on feeding its batches
     is saved: ``benchmarks/training.py`` measures how much.
 
-    Args:
-        model: any compiled Keras model.
-        X: inputs, (n, …).
-        y: class numbers, (n,).
-        batch_size: spectra a step; the last one of an epoch may be smaller.
-        epochs: at most.
-        validation: inputs and class numbers to report ``val_loss`` and ``val_accuracy`` on.
-        callbacks: Keras callbacks; one may set ``model.stop_training``.
-        seed: of the order of the spectra, new in each epoch.
+    ``model`` is any compiled Keras model, ``X`` its inputs (n, …), or a function that makes those
+    of each epoch, and ``y`` class numbers (n,). ``seed`` decides the order of the spectra, new in
+    each epoch; its last batch may be smaller. A callback may set ``model.stop_training``.
 
-    Returns:
-        A row per epoch: ``epoch`` (from 1), ``loss`` and ``accuracy`` over its batches,
-        ``val_loss`` and ``val_accuracy`` after it, and what callbacks add. Losses include the L2
-        penalty.
+    A row per epoch: ``epoch`` (from 1), ``loss`` and ``accuracy`` over its batches, those of the
+    inputs and class numbers in ``validation`` after it (``val_loss``, ``val_accuracy``), and what
+    callbacks add. Losses include the L2 penalty.
     """
 
     def loop(step, X, y):

@@ -27,13 +27,10 @@ TOLD = 0.15
 
 
 class Library:
-    """Spectra with names, searched by similarity.
+    """Spectra (n, 1360), 0 outside the measured range, with names (n,), searched by similarity.
 
-    Args:
-        X: intensities, (n, 1360), 0 outside the measured range.
-        minerals: of each, (n,).
-        sources: where each comes from, (n,), or the same for all.
-        whitening: covariance within minerals and mean of ``features``; by default its own.
+    ``sources`` says where each comes from, or all do; ``whitening`` is the covariance within
+    minerals and the mean of ``features``, by default its own.
     """
 
     def __init__(self, X, minerals, sources="kept", whitening: tuple | None = None):
@@ -55,14 +52,8 @@ class Library:
     def similarity(self, X, low, high) -> tuple[np.ndarray, np.ndarray]:
         """How alike each spectrum is to each mineral: the most similar of its library spectra.
 
-        Args:
-            X: prepared spectra, (n, 1360).
-            low: lower end of the range that each was measured in, in cm⁻¹, (n,).
-            high: upper end.
-
-        Returns:
-            Similarity, −1 to 1, (n, minerals), in the order of ``names``, and the row of the
-            library spectrum that has it.
+        Of prepared spectra (n, 1360), measured from ``low`` to ``high`` cm⁻¹, (n,): similarity, −1
+        to 1, (n, minerals), in the order of ``names``, and the library row that has it.
         """
         X = np.asarray(X, dtype=np.float32)
         ends = np.column_stack(_inward(low, high))
@@ -112,11 +103,15 @@ def _inward(low, high):
     return np.ceil(np.asarray(low) / RANGE_STEP) * RANGE_STEP, high
 
 
+def to_one(X) -> np.ndarray:
+    """Spectra (n, points) over their maximum, what is below zero cut off."""
+    X = np.clip(X, 0, None)
+    return X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
+
+
 def features(X) -> np.ndarray:
     """Fourth root of smoothed spectra over their maximum, in bins: (n, 680)."""
-    X = np.clip(X, 0, None)
-    X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
-    X = np.clip(gaussian_filter1d(X, SMOOTHING, axis=1), 0, None) ** ROOT
+    X = np.clip(gaussian_filter1d(to_one(X), SMOOTHING, axis=1), 0, None) ** ROOT
     return X.reshape(len(X), -1, BIN).mean(axis=2)
 
 
@@ -141,14 +136,11 @@ def peaks_of(x, noise: float = 0.0) -> np.ndarray:
 
 
 def compare_peaks(x, noise: float, library: Library, row: int, low: float, high: float) -> dict:
-    """Which peaks of a spectrum a mineral has, which of its own are missing, and what is left over.
+    """``matched``, ``missing`` and ``left_over`` peaks: positions in cm⁻¹ and heights, (k, 2).
 
-    Missing are those of the most similar library spectrum, left over those where no library
-    spectrum of the mineral is half as high: heights change with the orientation.
-
-    Returns:
-        ``matched``, ``missing`` and ``left_over``: positions in cm⁻¹ and heights, (k, 2); of
-        missing and left over only what is at least ``TOLD`` high.
+    Missing are those of the most similar library spectrum (``row``), left over those where no
+    library spectrum of the mineral is half as high: heights change with the orientation. Of both,
+    only what is at least ``TOLD`` high.
     """
     own, theirs = peaks_of(x, noise), peaks_of(library.scaled(row))
     theirs = theirs[(theirs[:, 0] >= low) & (theirs[:, 0] <= high)]
@@ -160,35 +152,23 @@ def compare_peaks(x, noise: float, library: Library, row: int, low: float, high:
 
 
 def _near(a, b) -> np.ndarray:
-    if not len(b):
-        return np.zeros(len(a), dtype=bool)
-    return np.abs(np.asarray(a)[:, None] - np.asarray(b)).min(axis=1) <= TOLERANCE
+    """Which of the positions ``a`` have one of ``b`` within ``TOLERANCE``."""
+    return (np.abs(np.subtract.outer(a, b)) <= TOLERANCE).any(axis=1)
 
 
-def by_peaks(
-    positions, library: Library, low: float = GRID[0], high: float = GRID[-1]
-) -> pd.DataFrame:
-    """Minerals with peaks at these positions, those that explain them best first.
+def by_peaks(positions, library: Library) -> pd.DataFrame:
+    """Minerals with peaks at these positions, in cm⁻¹, those that explain them best first.
 
-    Args:
-        positions: in cm⁻¹, the strongest first or in any order.
-        library: where to look.
-        low: lower end of the range in which the peaks were sought.
-        high: upper end.
-
-    Returns:
-        ``mineral``; ``matched``, how many of the positions it has; ``score``, the matched share of
-        the positions times the share of its own heights that lie at one of them.
+    ``matched`` is how many of the positions a ``mineral`` has; ``score`` is the matched share of
+    the positions times the share of its own heights that lie at one of them.
     """
     rows = []
-    positions = np.asarray(positions, dtype=float)
     for row, mineral in enumerate(library.minerals):
-        own = peaks_of(library.scaled(row))
-        own = own[(own[:, 0] >= low) & (own[:, 0] <= high)]
-        if len(own):
-            found = _near(positions, own[:, 0])
-            share = own[_near(own[:, 0], positions), 1].sum() / own[:, 1].sum()
-            rows.append((mineral, int(found.sum()), found.mean() * share))
+        at, heights = peaks_of(library.scaled(row)).T
+        if len(at):
+            found = _near(positions, at)
+            share = heights[_near(at, positions)].sum() / heights.sum()
+            rows.append((mineral, found.sum(), found.mean() * share))
     table = pd.DataFrame(rows, columns=["mineral", "matched", "score"])
     table = table.sort_values("score", ascending=False, kind="stable").drop_duplicates("mineral")
     return table.reset_index(drop=True)

@@ -8,25 +8,21 @@ file, ``results/rruff/NAME.keras``; ``NAME.json`` says what it was made from, an
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pooch
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from .. import results
 from ..data.spectra import GRID, Spectra
 from .classifier import FMCNNClassifier
-from .library import Library
+from .library import Library, to_one
 
-#: Widths, in points, of the smoothing that stands for a lower resolution.
-_BLURS = (0.0, 1.0, 2.0, 3.0)
 #: What may be changed, in this order. *shift*: moved (standard deviation 3 points) and stretched
 #: (0.2 %). *heights*: bands raised and lowered smoothly along the axis, as polarisation and
 #: orientation do. *resolution*: smoothed by up to 3 points. *background*: a low, smooth one added.
@@ -37,22 +33,13 @@ CHANGES = ("shift", "heights", "resolution", "background", "noise", "range")
 def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
     """Each spectrum as another instrument, laser or orientation might have measured it.
 
-    Args:
-        X: intensities, (n, points), at a step of 1 cm⁻¹.
-        random: where the changes are drawn from.
-        changes: which of ``CHANGES``.
-
-    Returns:
-        float32 (n, points), at least 0, with maximum 1.
-
-    Raises:
-        ValueError: for an unknown change.
+    Of intensities (n, points), at a step of 1 cm⁻¹: float32, at least 0, with maximum 1. The
+    ``changes``, of ``CHANGES``, are drawn from ``random``; another one is a ``ValueError``.
     """
     if unknown := set(changes) - set(CHANGES):
         raise ValueError(f"changes: {unknown.pop()!r} is not one of {', '.join(CHANGES)}")
     n, points = X.shape
-    X = np.clip(X, 0, None)
-    X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
+    X = to_one(X)
     at = np.arange(points)
     if "shift" in changes:
         move, stretch = random.normal(0, 3, n), random.normal(0, 0.002, n)
@@ -62,11 +49,10 @@ def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
     if "heights" in changes:
         X *= np.exp(0.5 * _smooth(random, n, points, 60))
     if "resolution" in changes:
-        blur = random.integers(0, len(_BLURS), n)
-        for number, sigma in enumerate(_BLURS):
-            if sigma and (rows := blur == number).any():
-                X[rows] = gaussian_filter1d(X[rows], sigma, axis=1)
-    X /= np.maximum(X.max(axis=1, keepdims=True), 1e-12)
+        blur = random.integers(0, 4, n)  # in points
+        for sigma in (1, 2, 3):
+            X[blur == sigma] = gaussian_filter1d(X[blur == sigma], sigma, axis=1)
+    X = to_one(X)
     if "background" in changes:
         background = np.abs(_smooth(random, n, points, 150))
         X = X + background * random.exponential(0.02, (n, 1))
@@ -77,8 +63,7 @@ def augment(X, random: np.random.Generator, changes=CHANGES) -> np.ndarray:
         low = np.where(cut & (random.random(n) < 0.6), random.uniform(0, 200, n), 0)
         high = np.where(cut & (random.random(n) < 0.6), points - random.uniform(0, 450, n), points)
         X[(at < low[:, None]) | (at > high[:, None])] = 0
-    X = np.clip(X, 0, None)
-    return (X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return to_one(X).astype(np.float32)
 
 
 def _smooth(random, n, points, scale) -> np.ndarray:
@@ -95,10 +80,8 @@ def _smooth(random, n, points, scale) -> np.ndarray:
 class RobustFMCNN(FMCNNClassifier):
     """FMCNN with augmented training, for a fixed number of epochs under a falling learning rate.
 
-    Args:
-        changes: what each epoch changes of the spectra, of ``CHANGES``; () for nothing.
-        epochs: of the training; there is no validation split, and no early stopping.
-        **settings: of ``FMCNNClassifier``.
+    Each epoch makes the ``changes``, of ``CHANGES``, to the spectra; () makes none. There is no
+    validation split, and no early stopping.
     """
 
     def __init__(
@@ -123,44 +106,34 @@ class RobustFMCNN(FMCNNClassifier):
         """Train on raw counts (n, points) and mineral names (n,)."""
         from . import fmcnn
 
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        self.classes_, number = np.unique(y, return_inverse=True)
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        X, number, seed = self._begin(X, y)
         random = np.random.default_rng(seed)
         model = self.build(X.shape[1], len(self.classes_), seed)
+        falling = fmcnn.keras.optimizers.schedules.CosineDecay
         steps = self.epochs * -(-len(X) // self.batch_size)
-        model.optimizer.learning_rate = fmcnn.keras.optimizers.schedules.CosineDecay(
-            self.learning_rate, steps
-        )
+        model.optimizer.learning_rate = falling(self.learning_rate, steps)
+
+        def changed() -> np.ndarray:
+            return self.as_input(augment(X, random, self.changes))
+
         how = {"batch_size": self.batch_size, "epochs": self.epochs, "seed": seed}
-        self.history_ = fmcnn.train(
-            model, lambda: self.as_input(augment(X, random, self.changes)), number, **how
-        )
+        self.history_ = fmcnn.train(model, changed, number, **how)
         self.model_, self.n_epochs_ = model, self.epochs
         return self
 
     def as_input(self, X) -> np.ndarray:
         """The square root of the spectrum over its maximum, smoothed by one point."""
-        X = np.clip(X, 0, None)
-        X = X / np.maximum(X.max(axis=1, keepdims=True), 1e-12)
-        return gaussian_filter1d(np.sqrt(X), 1, axis=1).astype(np.float32)[..., None]
+        return gaussian_filter1d(np.sqrt(to_one(X)), 1, axis=1).astype(np.float32)[..., None]
 
 
 class LibraryFMCNN(RobustFMCNN):
     """The network and a search in the library of its training spectra, weighed together.
 
     The probability of a mineral is proportional to ``p ** log_p · exp(−distance · (1 − s)²)``: p is
-    the network's, s the similarity to the mineral's most similar training spectrum (``Library``).
-
-    Args:
-        log_p: weight of the network; it and ``distance`` were fitted on specimens of another
-            archive (``scripts/identify.py``).
-        distance: weight of the library.
-        **settings: of ``RobustFMCNN``. By default only heights are changed, which had the
-            best mean of random and by specimen on the search's folds (``scripts/beyond.py``).
-
-    Attributes:
-        library_: the ``Library`` of the training spectra.
+    the network's, s the similarity to the mineral's most similar training spectrum, of the
+    ``Library`` ``library_``. The weights ``log_p`` and ``distance`` were fitted on specimens of
+    another archive (``scripts/identify.py``). Changing only heights had the best mean of random
+    and by specimen on the search's folds (``scripts/beyond.py``).
     """
 
     def __init__(
@@ -204,15 +177,12 @@ class LibraryFMCNN(RobustFMCNN):
 NETWORKS = {"fmcnn": FMCNNClassifier, "identify": RobustFMCNN}
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """A kept network.
+class Pretrained(NamedTuple):
+    """A kept network: the fitted estimator, and what it was made from.
 
-    Attributes:
-        network: the fitted estimator.
-        held_out: a row per spectrum that it was not trained on: ``file``, ``mineral``,
-            ``predicted`` and its probability ``p``.
-        about: ``data`` (checksum), ``accuracy`` on the spectra held out, ``seed``, ``versions``.
+    ``held_out`` has a row per spectrum that it was not trained on: ``file``, ``mineral``,
+    ``predicted`` and its probability ``p``. ``about`` says ``data`` (checksum), ``accuracy`` on
+    the spectra held out, ``seed``, ``versions``.
     """
 
     network: FMCNNClassifier
@@ -226,12 +196,10 @@ class Pretrained:
 
 
 def load_pretrained(name: str = "fmcnn") -> Pretrained:
-    """A network of ``results/rruff``.
+    """One of ``NETWORKS``, from ``results/rruff``.
 
-    Raises:
-        ValueError: for an unknown name.
-        FileNotFoundError: with the command that makes it.
-        UserError: if its files do not belong together.
+    ``FileNotFoundError``, with the command that makes it, if a file is missing; ``UserError`` if
+    they do not belong together.
     """
     from .fmcnn import keras
 
@@ -244,7 +212,7 @@ def load_pretrained(name: str = "fmcnn") -> Pretrained:
                 f"results/rruff/{path.name} is missing: `{results.made_by(name)}` makes it"
             )
     about = json.loads(about_it.read_text(encoding="utf-8"))
-    if about["sha256"] != sha256(network):
+    if about["sha256"] != pooch.file_hash(network):
         raise results.UserError(
             f"results/rruff/{network.name} is not the network that {about_it.name} is about: get "
             f"both from the repository again, or make them with `{results.made_by(name)}`"
@@ -260,8 +228,3 @@ def load_pretrained(name: str = "fmcnn") -> Pretrained:
 def kept_files(name: str) -> tuple[Path, Path]:
     """The Keras file of a network, and the file that says what it was made from."""
     return results.TABLES / f"{name}.keras", results.TABLES / f"{name}.json"
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
