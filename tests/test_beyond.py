@@ -52,6 +52,18 @@ def test_a_model_has_seen_all_other_specimens_of_a_mineral(leakage):
         )
 
 
+def test_answers_with_all_spectra_cut_alike_are_to_the_tests_of_the_protocol():
+    cut, kept = results.read("beyond_cut"), results.read("predictions_specimen")
+    place = ["repeat", "file", "true"]
+    assert len(cut.merge(kept[place], on=place, validate="one_to_one")) == len(cut)
+    assert cut["specimen"].unique().tolist() == list(beyond.CUT)
+    meta = data.rruff.manifest()
+    for specimen, (low, high) in beyond.CUT.items():
+        own = meta[meta["specimen"] == specimen]
+        assert (cut["specimen"] == specimen).sum() == 10 * len(own)
+        assert own["first_shift"].max() <= low and own["last_shift"].min() >= high
+
+
 @pytest.mark.parametrize("kind", protocol.PROTOCOLS)
 def test_kept_scores_of_the_better_model_follow_from_its_predictions(kind):
     scores = results.read("beyond_scores").query("protocol == @kind")
