@@ -95,7 +95,8 @@ class FMCNNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X) -> np.ndarray:
         """The likeliest mineral of each spectrum, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)  # first: it checks that the network is fitted
+        return self.classes_[best]
 
     def as_input(self, X) -> np.ndarray:
         """What the network sees of raw counts (n, points): normalised, float32 (n, points, 1)."""
