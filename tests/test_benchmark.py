@@ -60,3 +60,5 @@ def test_incomplete_predictions_are_refused():
             evaluation.benchmark(wrong)
     with pytest.raises(results.UserError, match="not one of random, specimen"):
         evaluation.benchmark(own, protocol="all")
+    with pytest.raises(results.UserError, match="give another"):
+        evaluation.benchmark(own, "KNN tuned")

@@ -76,6 +76,8 @@ def benchmark(
     """
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+    if name in MODELS:
+        raise UserError(f"the name {name!r} is that of a model of the protocol: give another")
     given = _read(predictions)
     kept = results.read(f"predictions_{protocol}")
     kept = kept[kept["repeat"].isin(set(given["repeat"]))]
