@@ -82,7 +82,8 @@ def draw_figures(spectra: data.Spectra) -> None:
     pairs = report.confused_pairs(formula).query("protocol == 'random'")["pair"].head(4)
     of_2019, _ = data.curation.cut_to_manifest(spectra)
     rows = of_2019.meta["spectrum"].to_numpy()
-    rebuilt, r2 = data.load("atlas").take(rows), results.read("atlas_r2")["r2"].to_numpy()[rows]
+    atlas = data.load("atlas")
+    rebuilt, r2 = atlas.take(rows), results.read("atlas_r2")["r2"].to_numpy()[rows]
     kept = {
         "class_sizes": plots.class_sizes(curated),
         "figure_1_albite": plots.variation(curated, paper.FIGURE_1_MINERAL),
@@ -94,14 +95,17 @@ def draw_figures(spectra: data.Spectra) -> None:
             results.read("attribution"), explain.SHOWN_TESTS, [*explain.METHODS, "random"]
         ),
     }
-    # Figure 5: the kept network's signals, on medoids held out
-    pre, minerals = models.load_pretrained(), list(paper.FIGURE_5_MINERALS)
-    known = pre.rows_held_out(curated)
-    X = curated.X[[data.medoid(curated, known[curated.minerals[known] == m]) for m in minerals]]
+    # Figure 5: the kept network's signals, on medoids held out, the same scans as of the atlas
+    pre, minerals = models.load_pretrained(), paper.FIGURE_5_MINERALS
+    known = pre.rows_held_out(atlas)
+    of = [data.medoid(atlas, known[atlas.minerals[known] == mineral]) for mineral in minerals]
+    of = pd.Index(rows).get_indexer(of)
+    X, mounts = of_2019.X[of], of_2019.meta["mount"].iloc[of]
     x, signal = pre.network.as_input(X)[..., 0], explain.deconvolve(pre.network, X)
+    titles = [" ".join(name) for name in zip(minerals, mounts, strict=True)]
     labels = ["√ spectrum", "returned from pool"]
     source = f"network trained on RRUFF · spectra: {curated.source}"
-    figure = plots.returned_signals(curated.grid, x, signal, minerals, labels, source)
+    figure = plots.returned_signals(curated.grid, x, signal, titles, labels, source)
     kept["figure_5_deconvolution"] = figure
     for name, figure in kept.items():
         keep(figure, name)
