@@ -253,7 +253,7 @@ def sweep(table: pd.DataFrame, number: str, against: list[str], parameters: list
 def sweep_cost(
     table: pd.DataFrame, number: str, cost: str, against: list[str], parameters: list[str]
 ) -> Figure:
-    """A number of each setting against what it costs, as means over the runs, with bars for the sd.
+    """A number of each setting against what it costs, as means over the runs.
 
     ``table`` and ``parameters`` as above; ``against``, one or two, are shown as colour and mark.
     """
@@ -261,11 +261,9 @@ def sweep_cost(
     size = {"figsize": (9, 3.8), "sharey": True, "squeeze": False, "layout": "constrained"}
     fig, axes = plt.subplots(1, len(panels), **size)
     for ax, (title, runs) in zip(axes.flat, panels.items(), strict=True):
-        found = runs.groupby(against, dropna=False)[[number, cost]].agg(["mean", "std"])
-        spread = found[number, "std"].to_numpy()
-        found = found.xs("mean", axis=1, level=1).reset_index().astype(dict.fromkeys(against, str))
-        ax.errorbar(found[cost], found[number], spread, fmt="none", ecolor="0.6", capsize=2)
-        look = {"hue": against[0], "style": against[-1], "s": 70, "zorder": 3}
+        found = runs.groupby(against, dropna=False)[[number, cost]].mean().reset_index()
+        found = found.astype(dict.fromkeys(against, str))
+        look = {"hue": against[0], "style": against[-1], "s": 70, "alpha": 0.8}
         sns.scatterplot(found, x=cost, y=number, ax=ax, legend=ax is axes[0, -1], **look)
         ax.set_title(title)
         ax.xaxis.get_major_locator().set_params(nbins=4)
