@@ -93,7 +93,7 @@ def _accuracy() -> Iterator[tuple]:
     others = f"{spread[rivals].min():.4f} to {spread[rivals].max():.4f}"
     measured = f"standard deviation over repeats {spread['FMCNN']:.4f}; the four others {others}"
     verdict = "true" if spread["FMCNN"] < 0.005 else "does not hold"
-    verdict += ", but the least so of the five" if spread.idxmax() == "FMCNN" else ""
+    verdict += ", with the largest spread of the five" if spread.idxmax() == "FMCNN" else ""
     yield "04", "stable over ten repeats", "on Figure 4", measured, verdict
 
 
