@@ -186,7 +186,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--baseline", choices=BASELINES, default="auto", help=text)
     add("--laser", type=float, help="wavelength in nm, if the file lacks it")
     add("--library", metavar="FOLDER", help="your own labelled spectra, too")
-    add("--peaks", type=_numbers, help="in place of files: 464,206,128")
+    add("--peaks", type=_numbers, help="in place of files: 464,206,355")
     return parser.parse_args(argv)
 
 

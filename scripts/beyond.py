@@ -23,13 +23,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import search
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fmcnn_utils import data, results
-from fmcnn_utils.data import GRID
 from fmcnn_utils.evaluation import cross_validate, protocol
 from fmcnn_utils.models import FMCNNClassifier, Library, LibraryFMCNN, RobustFMCNN
+from fmcnn_utils.models.library import measured_range
 from fmcnn_utils.models.robust import CHANGES
 
 BETTER = "FMCNN + library"
@@ -46,14 +45,13 @@ class LibraryAlone(ClassifierMixin, BaseEstimator):
         self.library_, self.classes_ = Library(X, y), np.unique(y)
         return self
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Similarities in the measured range, scaled to sum to 1."""
-        low, high = GRID[(X != 0).argmax(axis=1)], GRID[::-1][(X != 0)[:, ::-1].argmax(axis=1)]
-        return softmax(10 * self.library_.similarity(X, low, high)[0], axis=1)
+    def decision_function(self, X) -> np.ndarray:
+        """Similarity to each mineral, (n, n_classes)."""
+        return self.library_.similarity(X, *measured_range(X))[0]
 
     def predict(self, X) -> np.ndarray:
         """The mineral of the most similar spectrum."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return self.classes_[self.decision_function(X).argmax(axis=1)]
 
 
 #: FMCNN's own size; of the better model it has a half.

@@ -97,6 +97,12 @@ class Library:
         return self._kept[low, high]
 
 
+def measured_range(X) -> tuple[np.ndarray, np.ndarray]:
+    """First and last Raman shift, in cm⁻¹, (n,), where raw counts (n, 1360) are not 0."""
+    measured = np.asarray(X) != 0
+    return GRID[measured.argmax(axis=1)], GRID[::-1][measured[:, ::-1].argmax(axis=1)]
+
+
 def _inward(low, high):
     whole = np.asarray(high) >= GRID[-1] - BIN
     high = np.where(whole, GRID[-1] + 1, np.floor(np.asarray(high) / RANGE_STEP) * RANGE_STEP)

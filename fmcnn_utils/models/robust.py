@@ -19,9 +19,9 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import softmax
 
 from .. import results
-from ..data.spectra import GRID, Spectra
+from ..data.spectra import Spectra
 from .classifier import FMCNNClassifier
-from .library import Library, to_one
+from .library import Library, measured_range, to_one
 
 #: What may be changed, in this order. *shift*: moved (standard deviation 3 points) and stretched
 #: (0.2 %). *heights*: bands raised and lowered smoothly along the axis, as polarisation and
@@ -165,10 +165,7 @@ class LibraryFMCNN(RobustFMCNN):
     def predict_proba(self, X) -> np.ndarray:
         """Probability of each mineral, (n, n_classes), in the order of ``classes_``."""
         p = super().predict_proba(X)
-        measured = np.asarray(X) != 0
-        low = GRID[measured.argmax(axis=1)]
-        high = GRID[::-1][measured[:, ::-1].argmax(axis=1)]
-        similarity, _ = self.library_.similarity(X, low, high)
+        similarity, _ = self.library_.similarity(X, *measured_range(X))
         log = self.log_p * np.log(np.clip(p, 1e-9, 1)) - self.distance * (1 - similarity) ** 2
         return softmax(log, axis=1)
 
